@@ -1,0 +1,162 @@
+"""The in-process bus: delivers between the instances of one node. The NATS bus uses it for its own node's share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from gridlink.address import Address, readable
+from gridlink.bus.deadlines import Deadlines
+from gridlink.bus.protocol import Receiver
+from gridlink.errors import Closed, GridlinkError, NoSuchInstance, NoSuchRole, PayloadTooLarge
+from gridlink.message import Message
+
+MAX_PAYLOAD_BYTES = 1024 * 1024  # NATS's default, so that a module behaves the same on both
+
+
+class LocalBus:
+    """Keeps gridlink.bus.Bus for the instances of one process."""
+
+    def __init__(self, node: str = "local", site: str = "local") -> None:
+        self.node, self.site = node, site
+        self.max_payload_bytes = MAX_PAYLOAD_BYTES
+        self._members: dict[Address, deque[Receiver]] = {}
+        self._listeners: dict[Address, dict[str, list[Receiver]]] = {}
+        self._deadlines = Deadlines()
+        self._closed = False
+
+    def has_member(self, address: Address) -> bool:
+        """Whether a receiver of this process serves the address."""
+        return address in self._members
+
+    async def request(self, message: Message) -> bytes:
+        """See gridlink.bus.Bus. Here every member is local."""
+        self.check(message)
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        async def answer(reply: bytes | GridlinkError) -> None:
+            if future.done():
+                return
+            if isinstance(reply, GridlinkError):
+                future.set_exception(reply)
+            else:
+                future.set_result(reply)
+
+        refused = self.member(message.address).take_request(message, answer)
+        if refused is not None:
+            raise refused
+        if message.deadline_s is not None:
+            self._deadlines.watch(future, message.deadline_s, f"{readable(message.address)} {message.type}")
+        try:
+            return await future
+        finally:
+            self._deadlines.forget(future)
+
+    async def send(self, message: Message) -> None:
+        """See gridlink.bus.Bus."""
+        self.check(message)
+        refused = self.member(message.address).take_request(message, _nobody_waits)
+        if refused is not None:
+            raise refused
+
+    async def publish(self, message: Message) -> None:
+        """See gridlink.bus.Bus."""
+        self.check(message)
+        self.deliver(message)
+
+    def deliver(self, message: Message) -> None:
+        """Hands an event to this process's listeners."""
+        types = self._listeners.get(message.address)
+        if types is None:
+            return
+        for receiver in types.get(message.type, ()):
+            receiver.take_event(message)
+        for receiver in types.get("*", ()):
+            receiver.take_event(message)
+
+    def member(self, address: Address) -> Receiver:
+        """The next member in turn; raises NoSuchRole or NoSuchInstance."""
+        members = self._members.get(address)
+        if members is None:
+            raise nobody(address)
+        members.rotate(-1)
+        return members[-1]
+
+    async def serve(self, address: Address, receiver: Receiver) -> Registration:
+        """See gridlink.bus.Bus."""
+        self._check_open()
+        self._members.setdefault(address, deque()).append(receiver)
+        return Registration(self, address, None, receiver)
+
+    async def subscribe(self, address: Address, type: str, receiver: Receiver) -> Registration:
+        """See gridlink.bus.Bus."""
+        self._check_open()
+        receivers = self._listeners.setdefault(address, {}).setdefault(type, [])
+        receivers.append(receiver)
+        return Registration(self, address, type, receiver)
+
+    def drop(self, address: Address, type: str | None, receiver: Receiver) -> bool:
+        """Ends a registration; returns whether it was the address's last one in this process."""
+        if type is None:
+            members = self._members.get(address, deque())
+            members.remove(receiver)
+            if not members:
+                self._members.pop(address, None)
+            return not members
+        types = self._listeners[address]
+        types[type].remove(receiver)
+        if not types[type]:
+            del types[type]
+        if not types:
+            del self._listeners[address]
+        return not types
+
+    async def aclose(self) -> None:
+        """See gridlink.bus.Bus."""
+        self._closed = True
+        self._deadlines.fail_all(Closed("the bus was closed"))
+
+    def check(self, message: Message) -> None:
+        """Raises Closed or PayloadTooLarge."""
+        self._check_open()
+        size = len(message.payload)
+        if size > self.max_payload_bytes:
+            raise PayloadTooLarge(
+                f"{readable(message.address)} {message.type}: expected at most {self.max_payload_bytes} bytes of "
+                f"payload, got {size}: split it, or send a reference to a file",
+                size_bytes=size,
+                limit_bytes=self.max_payload_bytes,
+            )
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Closed("this bus is closed: use it inside its `async with`")
+
+
+class Registration:
+    """A receiver's registration with a LocalBus."""
+
+    def __init__(self, bus: LocalBus, address: Address, type: str | None, receiver: Receiver) -> None:
+        self._bus: LocalBus | None = bus
+        self._entry = (address, type, receiver)
+
+    async def aclose(self) -> None:
+        """Ends the registration; may be called twice."""
+        self.close()
+
+    def close(self) -> bool:
+        """Ends the registration; returns whether it was the address's last one in this process."""
+        bus, self._bus = self._bus, None
+        return bus is not None and bus.drop(*self._entry)
+
+
+def nobody(address: Address) -> GridlinkError:
+    """The error for an address that nobody serves."""
+    name = readable(address)
+    if address.startswith("instance."):
+        return NoSuchInstance(f"no instance {name} is running: `gridlink ls` lists those that are")
+    return NoSuchRole(f"no running module has the {name}: `gridlink ls` lists the roles there are")
+
+
+async def _nobody_waits(_: bytes | GridlinkError) -> None:
+    """The answer to a message that was sent without waiting for one."""

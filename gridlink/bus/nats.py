@@ -1,0 +1,323 @@
+"""The bus over NATS: one connection a node, and the in-process bus for the node's own share. Alone in importing nats.
+
+`no_echo`: what a node sends never comes back to it, so that nobody gets a message twice. Requests share one reply
+subscription with counter tokens. While the connection is down, requests fail at once, and nothing is kept for later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import secrets
+import ssl
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gridlink.address import Address, parse, readable, subject
+from gridlink.bus import wire
+from gridlink.bus.deadlines import Deadlines
+from gridlink.bus.local import LocalBus, Registration, nobody
+from gridlink.bus.protocol import Receiver
+from gridlink.config import Credentials
+from gridlink.errors import Closed, ConnectionLost, GridlinkError, ServerUnreachable
+from gridlink.message import Message
+
+
+@contextlib.contextmanager
+def _without_aiohttp() -> Any:
+    """nats-py imports aiohttp where it is installed, 9 MiB for websockets that we don't use: hide it meanwhile."""
+    hidden = {name: sys.modules.get(name) for name in ("aiohttp", "multidict")}
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name, module in hidden.items():
+            if module is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = module
+
+
+with _without_aiohttp():
+    import nats.errors
+    from nats.aio.client import Client
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription as NatsSubscription
+
+log = logging.getLogger("gridlink.bus")
+
+PENDING_BYTES = 4 * 1024 * 1024  # a subscription's waiting messages; nats-py would take 128 MiB
+PENDING_MESSAGES = 8192
+
+
+class NatsBus:
+    """Keeps gridlink.bus.Bus for one node of a site. Made by `connect`; `aclose` ends the connection."""
+
+    def __init__(self, site: str, node: str) -> None:
+        self.site, self.node = site, node
+        self.url = ""
+        self.local = LocalBus(node, site)
+        self.lost_events = 0
+        self.on_reconnect: Callable[[], None] | None = None
+        self._client = Client()
+        self._inbox = f"_INBOX.{node}.{secrets.token_hex(6)}"
+        self._tokens = itertools.count(1)
+        self._in_flight: dict[str, tuple[asyncio.Future[bytes], Address]] = {}
+        self._deadlines = Deadlines()
+        self._subscriptions: dict[str, NatsSubscription] = {}
+        self._subscribing = asyncio.Lock()
+        self._closed = False
+
+    @property
+    def max_payload_bytes(self) -> int:
+        """The server's limit for a payload."""
+        return self.local.max_payload_bytes
+
+    async def connect(self, url: str, credentials: Credentials | None = None, within_s: float = 5.0) -> None:
+        """Connects to the server(s) at `url` (comma-separated), trying for `within_s`. Raises ServerUnreachable."""
+        self.url = url
+        last: list[Exception] = []
+
+        async def note(error: Exception) -> None:
+            last.append(error)
+            log.debug("nats: %r", error)
+
+        try:
+            async with asyncio.timeout(within_s):
+                await self._client.connect(
+                    servers=[part.strip() for part in url.split(",")],
+                    name=f"gridlink {self.node}",
+                    no_echo=True,
+                    error_cb=note,
+                    disconnected_cb=self._disconnected,
+                    reconnected_cb=self._reconnected,
+                    connect_timeout=2,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=0.1,  # type: ignore[arg-type]
+                    ping_interval=1,
+                    max_outstanding_pings=2,
+                    pending_size=-1,
+                    **_authentication(credentials or Credentials()),
+                )
+        except (TimeoutError, OSError, nats.errors.Error, ValueError, ssl.SSLError) as error:
+            await self._close_client()
+            cause = last[-1] if last else error
+            raise ServerUnreachable(
+                f"no nats-server reached at {url} within {within_s:g} s ({_reason(cause)}): start one, or name "
+                "another with --nats URL or NATS_URL"
+            ) from error
+        self.local.max_payload_bytes = self._client.max_payload
+        await self._client.subscribe(f"{self._inbox}.*", cb=self._replied, **_LIMITS)
+        await self._client.flush()
+
+    async def request(self, message: Message) -> bytes:
+        """See gridlink.bus.Bus."""
+        if self.local.has_member(message.address):
+            return await self.local.request(message)
+        self.local.check(message)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[bytes] = loop.create_future()
+        token = f"{next(self._tokens):x}"
+        self._in_flight[token] = (future, message.address)
+        if message.deadline_s is not None:
+            what = f"{readable(message.address)} {message.type}"
+            self._deadlines.watch(future, message.deadline_s, what)
+        try:
+            await self._publish(message, reply=f"{self._inbox}.{token}")
+            return await future
+        finally:
+            self._in_flight.pop(token, None)
+            self._deadlines.forget(future)
+
+    async def send(self, message: Message) -> None:
+        """See gridlink.bus.Bus. The server's 503 for a role without members arrives within a round trip."""
+        if self.local.has_member(message.address):
+            return await self.local.send(message)
+        self.local.check(message)
+        token = f"{next(self._tokens):x}"
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._in_flight[token] = (future, message.address)
+        try:
+            await self._publish(message, reply=f"{self._inbox}.{token}")
+            await self._client.flush()
+            if future.done():
+                future.result()
+        except nats.errors.Error as error:
+            raise _lost(error) from error
+        finally:
+            self._in_flight.pop(token, None)
+            if future.done():
+                future.exception()
+
+    async def publish(self, message: Message) -> None:
+        """See gridlink.bus.Bus. While disconnected, own listeners are served and the rest is counted as lost."""
+        self.local.check(message)
+        self.local.deliver(message)
+        try:
+            await self._publish(message)
+        except ConnectionLost:
+            self.lost_events += 1
+
+    async def serve(self, address: Address, receiver: Receiver) -> NatsRegistration:
+        """See gridlink.bus.Bus. A role is a queue group of its own name."""
+        registration = await self.local.serve(address, receiver)
+        queue = address if address.startswith("role.") else ""
+        await self._ensure(address, queue, self._requested)
+        return NatsRegistration(self, address, registration)
+
+    async def subscribe(self, address: Address, type: str, receiver: Receiver) -> NatsRegistration:
+        """See gridlink.bus.Bus."""
+        registration = await self.local.subscribe(address, type, receiver)
+        await self._ensure(address, "", self._published)
+        return NatsRegistration(self, address, registration)
+
+    async def forget(self, address: Address) -> None:
+        """Ends the node's NATS subscription for an address that no instance serves any more."""
+        subscription = self._subscriptions.pop(subject(self.site, address, "*"), None)
+        if subscription is not None and not self._closed:
+            with contextlib.suppress(nats.errors.Error):  # the connection is gone, and with it the subscription
+                await subscription.unsubscribe()
+
+    async def aclose(self) -> None:
+        """See gridlink.bus.Bus. What was published is flushed first."""
+        if self._closed:
+            return
+        self._closed = True
+        self._fail_in_flight(Closed("the bus was closed"))
+        await self.local.aclose()
+        await self._close_client()
+
+    async def _close_client(self) -> None:
+        if self._client.is_connected:
+            with contextlib.suppress(nats.errors.Error, TimeoutError, OSError):
+                await self._client.flush(timeout=2)
+        with contextlib.suppress(nats.errors.Error, OSError):
+            await self._client.close()
+
+    async def _ensure(self, address: Address, queue: str, callback: Callable[[Msg], Any]) -> None:
+        name = subject(self.site, address, "*")
+        async with self._subscribing:
+            if name in self._subscriptions:
+                return
+            try:
+                self._subscriptions[name] = await self._client.subscribe(name, queue=queue, cb=callback, **_LIMITS)
+                await self._client.flush()
+            except (nats.errors.Error, TimeoutError) as error:
+                raise _lost(error) from error
+
+    async def _publish(self, message: Message, reply: str = "") -> None:
+        name = subject(self.site, message.address, message.type)
+        try:
+            await self._client.publish(name, message.payload, reply, wire.headers_of(message))
+        except nats.errors.Error as error:
+            raise _lost(error) from error
+
+    async def _requested(self, received: Msg) -> None:
+        try:
+            _, address, type_name = parse(received.subject)
+            wants_reply = bool(received.reply)
+            message = wire.message_of(address, type_name, received.data, received.headers, wants_reply)
+            answer = self._answer(received.reply)
+            refused = self.local.member(address).take_request(message, answer)
+        except GridlinkError as error:
+            refused, answer = error, self._answer(received.reply)
+        if refused is not None:
+            await answer(refused)
+
+    async def _published(self, received: Msg) -> None:
+        _, address, type_name = parse(received.subject)
+        self.local.deliver(wire.message_of(address, type_name, received.data, received.headers, False))
+
+    def _answer(self, reply: str) -> Callable[[bytes | GridlinkError], Any]:
+        async def answer(result: bytes | GridlinkError) -> None:
+            if not reply:
+                return
+            headers, body = wire.error_reply(result) if isinstance(result, GridlinkError) else (None, result)
+            try:
+                await self._client.publish(reply, body, headers=headers)
+            except nats.errors.Error as error:
+                log.warning("a reply was lost with the connection: %r", error)
+
+        return answer
+
+    async def _replied(self, received: Msg) -> None:
+        waiting = self._in_flight.get(received.subject.rpartition(".")[2])
+        if waiting is None or waiting[0].done():
+            return
+        future, address = waiting
+        headers = received.headers
+        if not headers:
+            future.set_result(received.data)
+        elif headers.get("Status") == wire.NO_RESPONDERS:
+            future.set_exception(nobody(address))
+        elif (error := wire.error_of(headers, received.data)) is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(received.data)
+
+    def _fail_in_flight(self, error: GridlinkError) -> None:
+        for future, _ in self._in_flight.values():
+            if not future.done():
+                future.set_exception(error)
+
+    async def _disconnected(self) -> None:
+        # What nats-py has buffered would be sent after the reconnect, long after its sender was told that it failed.
+        self._client._pending.clear()
+        self._client._pending_data_size = 0
+        if not self._closed:
+            log.warning("the connection to %s is lost; trying again every 0.1 s", self.url)
+        self._fail_in_flight(_lost(None))
+
+    async def _reconnected(self) -> None:
+        log.info("connected again to %s", self._client.connected_url and self._client.connected_url.netloc)
+        if self.on_reconnect is not None:
+            self.on_reconnect()
+
+
+class NatsRegistration:
+    """A receiver's registration with a NatsBus."""
+
+    def __init__(self, bus: NatsBus, address: Address, local: Registration) -> None:
+        self._bus, self._address, self._local = bus, address, local
+
+    async def aclose(self) -> None:
+        """Ends the registration; may be called twice."""
+        if self._local.close():
+            await self._bus.forget(self._address)
+
+
+_LIMITS: dict[str, Any] = {
+    "pending_msgs_limit": PENDING_MESSAGES,
+    "pending_bytes_limit": PENDING_BYTES,
+}
+
+
+def _lost(error: BaseException | None) -> ConnectionLost:
+    reason = f" ({_reason(error)})" if error is not None else ""
+    return ConnectionLost(f"the connection to the bus is down{reason}; it is being restored: try again")
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _authentication(given: Credentials) -> dict[str, Any]:
+    """nats-py's options for the credentials."""
+    options: dict[str, Any] = {
+        "user_credentials": given.creds,
+        "nkeys_seed": given.nkey,
+        "user": given.user,
+        "password": given.password,
+        "token": given.token,
+    }
+    if given.ca or given.cert:
+        context = ssl.create_default_context(cafile=given.ca)
+        if given.cert:
+            context.load_cert_chain(given.cert, given.key)
+        options["tls"] = context
+    return {name: value for name, value in options.items() if value is not None}

@@ -1,0 +1,70 @@
+"""The one protocol of a bus, and what a receiver is to it. Two buses keep it: `local` and `nats`.
+
+A bus carries messages whose payload is bytes. It never calls a handler: it hands a message to a Receiver, which
+answers from a task of its own, so that neither the sender's cancellation nor a long chain of calls reaches it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from gridlink.address import Address
+from gridlink.errors import GridlinkError
+from gridlink.message import Message
+
+Answer = Callable[[bytes | GridlinkError], Awaitable[None]]
+"""Sends the reply or the error of one request to whoever sent it. Called at most once."""
+
+
+class Receiver(Protocol):
+    """Somebody who takes messages. Neither method blocks or raises."""
+
+    def take_request(self, message: Message, answer: Answer) -> GridlinkError | None:
+        """Begins to serve a request; returns the error instead where it won't (Busy, NoSuchType)."""
+
+    def take_event(self, message: Message) -> None:
+        """Queues an event, or drops the oldest one that waits."""
+
+
+class Subscription(Protocol):
+    """One registration with the bus."""
+
+    async def aclose(self) -> None:
+        """Ends the registration: no message reaches the receiver after it. May be called twice."""
+
+
+class Bus(Protocol):
+    """Carries requests and events between the instances of a site.
+
+    All methods raise Closed after `aclose`. Cancelling a request forgets its reply; its handler runs on.
+    """
+
+    node: str
+    site: str
+
+    @property
+    def max_payload_bytes(self) -> int:
+        """The largest payload that it carries."""
+
+    async def request(self, message: Message) -> bytes:
+        """Sends to one receiver and returns its reply.
+
+        Raises NoSuchRole or NoSuchInstance at once where nobody is there, RequestTimeout at `message.deadline_s`,
+        ConnectionLost when the connection breaks meanwhile, PayloadTooLarge, and whatever the receiver answered.
+        """
+
+    async def send(self, message: Message) -> None:
+        """Sends to one receiver without waiting for the handler; raises NoSuchRole where nobody is there."""
+
+    async def publish(self, message: Message) -> None:
+        """Sends to all receivers of a topic; at most once, in order from one sender."""
+
+    async def serve(self, address: Address, receiver: Receiver) -> Subscription:
+        """Registers a receiver for a role or an instance; in effect on the server when it returns."""
+
+    async def subscribe(self, address: Address, type: str, receiver: Receiver) -> Subscription:
+        """Registers a receiver for events of a type on a topic; `*` stands for all types."""
+
+    async def aclose(self) -> None:
+        """Ends all registrations, fails the requests in flight with Closed. May be called twice."""

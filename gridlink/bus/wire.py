@@ -1,0 +1,78 @@
+"""How a message looks on NATS: subject, headers, error replies. Pure; the schema of the headers is `schemas/headers`.
+
+A request or event carries one packed header, `Gl-Message: <id>;<source>;<timeout ms>;<traceparent>` (each part may be
+empty), because every further header costs throughput. A program that isn't Gridlink may send none, or the parts as
+`Gl-Id`, `Gl-Source`, `Gl-Timeout-Ms` and `traceparent`. A reply has headers only where it is an error (ADR-32).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from gridlink.address import Address
+from gridlink.codec import encode, loads
+from gridlink.errors import GridlinkError, PayloadInvalid, from_wire
+from gridlink.message import Message
+
+PACKED = "Gl-Message"
+ERROR = "Nats-Service-Error"
+ERROR_CODE = "Nats-Service-Error-Code"
+NO_RESPONDERS = "503"
+MAX_TIMEOUT_S = 3600.0
+
+
+def headers_of(message: Message) -> dict[str, str]:
+    """The headers of an outgoing message; what is left of its deadline travels, not a time of day."""
+    left_s = message.time_left_s()
+    left_ms = "" if left_s is None else str(int(left_s * 1000))
+    return {PACKED: f"{message.id};{message.source};{left_ms};{message.trace}"}
+
+
+def message_of(
+    address: Address, type: str, body: bytes, headers: Mapping[str, str] | None, wants_reply: bool
+) -> Message:
+    """An incoming message. Headers that don't parse are ignored: they are hints, and the body is what counts."""
+    identity = source = left_ms = trace = ""
+    if headers:
+        parts = headers.get(PACKED, "").split(";")
+        if len(parts) == 4:
+            identity, source, left_ms, trace = parts
+        else:
+            identity, source = headers.get("Gl-Id", ""), headers.get("Gl-Source", "")
+            left_ms, trace = headers.get("Gl-Timeout-Ms", ""), headers.get("traceparent", "")
+    deadline_s = None
+    if left_ms.isascii() and left_ms.isdigit():
+        deadline_s = time.monotonic() + min(int(left_ms[:9]) / 1000, MAX_TIMEOUT_S)
+    return Message(
+        address=address,
+        type=type,
+        payload=body,
+        source=source,
+        id=identity,
+        deadline_s=deadline_s,
+        trace=trace,
+        wants_reply=wants_reply,
+    )
+
+
+def error_reply(error: GridlinkError) -> tuple[dict[str, str], bytes]:
+    """Headers and body that carry an error back."""
+    name, text = type(error).__name__, str(error)
+    line = " ".join(text.split())[:512]
+    body = encode({"error": name, "message": text, **error.details})
+    return {ERROR: line or name, ERROR_CODE: str(error.code)}, body
+
+
+def error_of(headers: Mapping[str, str], body: bytes) -> GridlinkError | None:
+    """The error in a reply; None where it is none. Errors of other programs' services become GridlinkError."""
+    if ERROR not in headers and ERROR_CODE not in headers:
+        return None
+    text = headers.get(ERROR, "")
+    try:
+        details = loads(body)
+    except PayloadInvalid:
+        details = None
+    if not isinstance(details, dict):
+        return GridlinkError(f"{text} (code {headers.get(ERROR_CODE, '?')})")
+    return from_wire(str(details.get("error", "")), str(details.get("message", text)), details)

@@ -1,0 +1,109 @@
+"""Site time: the one clock of a site, real, replayed or accelerated. Every delay and time stamp of a module is in it.
+
+A clock that nobody leads is the wall clock. A leader (the data generator, on a replayed day) sets time and speed; the
+registry carries the reference to the site's other nodes. Sleepers wake and wait anew when the reference changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+STEP_S = 0.25  # a follower that is off by more real seconds is set right; less is a message's way here
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Site time `site_s` (Unix seconds) at the moment it was read, and how fast it runs from there.
+
+    `leader` is the instance that set it; `version` grows with each setting, so that the newest wins.
+    """
+
+    site_s: float
+    speed: float
+    leader: str
+    version: int
+
+
+class SiteClock:
+    """The clock of one node, shared by all of its instances. `on_lead` is called when an own instance sets it."""
+
+    def __init__(self, on_lead: Callable[[], None] | None = None) -> None:
+        self._base_site_s = time.time()
+        self._base_real_s = time.monotonic()
+        self._speed = 1.0
+        self._leader = ""
+        self._version = 0
+        self._sleepers: set[asyncio.Future[None]] = set()
+        self._on_lead = on_lead
+
+    @property
+    def speed(self) -> float:
+        """Seconds of site time in a real second."""
+        return self._speed
+
+    @property
+    def leader(self) -> str:
+        """The instance that leads the site's time; empty where it is the wall clock."""
+        return self._leader
+
+    def now(self) -> float:
+        """Site time in Unix seconds."""
+        return self._base_site_s + (time.monotonic() - self._base_real_s) * self._speed
+
+    async def sleep(self, site_s: float) -> None:
+        """Sleeps `site_s` seconds of site time; a change of speed meanwhile is taken into account."""
+        await self.sleep_until(self.now() + site_s)
+
+    async def sleep_until(self, site_s: float) -> None:
+        """Sleeps until site time is `site_s`; where that is past, yields to the loop once."""
+        loop = asyncio.get_running_loop()
+        if site_s <= self.now():
+            await asyncio.sleep(0)
+        while (left_s := site_s - self.now()) > 0:
+            sleeper: asyncio.Future[None] = loop.create_future()
+            timer = loop.call_later(left_s / self._speed, _wake, sleeper)
+            self._sleepers.add(sleeper)
+            try:
+                await sleeper
+            finally:
+                timer.cancel()
+                self._sleepers.discard(sleeper)
+
+    def lead(self, site_s: float, speed: float, leader: str) -> None:
+        """Sets site time and its speed (> 0), as `leader`; the site's other nodes follow."""
+        if not speed > 0:
+            raise ValueError(f"speed: expected a number above 0, got {speed}")
+        self._leader, self._version = leader, self._version + 1
+        self._set(site_s, speed)
+        if self._on_lead is not None:
+            self._on_lead()
+
+    def reference(self) -> Reference | None:
+        """What another node needs to follow; None where nobody leads."""
+        if not self._leader:
+            return None
+        return Reference(self.now(), self._speed, self._leader, self._version)
+
+    def follow(self, reference: Reference) -> None:
+        """Takes over a reference that has just arrived, unless it is older or as good as what we have."""
+        if reference.version < self._version:
+            return
+        off_s = abs(reference.site_s - self.now()) / reference.speed
+        same = reference.version == self._version and reference.leader == self._leader
+        if same and off_s < STEP_S:
+            return
+        self._leader, self._version = reference.leader, reference.version
+        self._set(reference.site_s, reference.speed)
+
+    def _set(self, site_s: float, speed: float) -> None:
+        self._base_real_s, self._base_site_s, self._speed = time.monotonic(), site_s, speed
+        for sleeper in self._sleepers:
+            _wake(sleeper)
+
+
+def _wake(sleeper: asyncio.Future[None]) -> None:
+    if not sleeper.done():
+        sleeper.set_result(None)

@@ -1,0 +1,87 @@
+"""Settings from the environment and from JSON files, read when asked for and never at import."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import orjson
+
+from gridlink.errors import ConfigInvalid
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """How to prove to a nats-server who we are; file names and words as the nats command line has them."""
+
+    creds: str | None = None
+    nkey: str | None = None
+    user: str | None = None
+    password: str | None = None
+    token: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    ca: str | None = None
+
+
+def credentials(environ: Mapping[str, str] = os.environ) -> Credentials:
+    """The credentials in NATS_CREDS, NATS_NKEY, NATS_USER, NATS_PASSWORD, NATS_TOKEN, NATS_CERT, NATS_KEY, NATS_CA."""
+    return Credentials(
+        **{name: environ.get(f"NATS_{name.upper()}") or None for name in Credentials.__dataclass_fields__}
+    )
+
+
+def machine_name() -> str:
+    """This machine's host name as a token of an address."""
+    return re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname().partition(".")[0]) or "machine"
+
+
+def read_json(path: Path) -> Any:
+    """The JSON in a file. Raises ConfigInvalid that names the file, line and column, and FileNotFoundError."""
+    body = path.read_bytes()
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ConfigInvalid(f"{path}: expected JSON: {error}") from error
+
+
+def write_atomically(path: Path, body: bytes) -> None:
+    """Replaces a file so that a reader, or the next start after a power cut, finds the old or the new one, whole."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def typed(document: Any, type_: Any, where: str) -> Any:
+    """`document` as a `type_`; unknown fields of a dataclass are refused. Raises ConfigInvalid that names `where`."""
+    known = getattr(type_, "__dataclass_fields__", None)
+    if known is not None:
+        if not isinstance(document, Mapping):
+            raise ConfigInvalid(f"{where}: expected a JSON object, got {type(document).__name__}")
+        unknown = sorted(set(document) - set(known))
+        if unknown:
+            expected = ", ".join(known) or "no field at all"
+            raise ConfigInvalid(f"{where}: unknown setting '{unknown[0]}'; expected {expected}")
+    try:
+        return msgspec.convert(document, type_)
+    except (msgspec.ValidationError, TypeError, ValueError) as error:
+        raise ConfigInvalid(f"{where}: {str(error).replace('`', chr(39))}") from error

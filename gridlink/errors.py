@@ -1,0 +1,187 @@
+"""Every error of Gridlink, grouped by whose fault it is. Each says what was expected, what came and what to do.
+
+An error crosses the bus as its class name, its code and its typed fields (`details`), and is the same class again
+on the other side (`from_wire`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class GridlinkError(Exception):
+    """The root of all errors of Gridlink. `code` follows HTTP's meaning and travels as `Nats-Service-Error-Code`."""
+
+    code: ClassVar[int] = 500
+    fields: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """The typed fields, as they travel in the body of an error reply."""
+        return {name: getattr(self, name) for name in self.fields}
+
+
+# The caller's fault.
+
+
+class AddressInvalid(GridlinkError):
+    """A name that is no token of an address."""
+
+    code = 400
+
+
+class PayloadInvalid(GridlinkError):
+    """A payload that doesn't fit the contract. `path` is a JSON path (`$.value_pu`)."""
+
+    code = 400
+    fields = ("path", "expected", "got")
+
+    def __init__(self, message: str, *, path: str = "$", expected: str = "", got: str = "") -> None:
+        super().__init__(message)
+        self.path, self.expected, self.got = path, expected, got
+
+
+class PayloadTooLarge(GridlinkError):
+    """A payload over the limit of the bus, in bytes."""
+
+    code = 413
+    fields = ("size_bytes", "limit_bytes")
+
+    def __init__(self, message: str, *, size_bytes: int = 0, limit_bytes: int = 0) -> None:
+        super().__init__(message)
+        self.size_bytes, self.limit_bytes = size_bytes, limit_bytes
+
+
+class NoSuchRole(GridlinkError):
+    """No running module is registered for the role."""
+
+    code = 503
+
+
+class NoSuchInstance(GridlinkError):
+    """No running instance has that name."""
+
+    code = 503
+
+
+class NoSuchType(GridlinkError):
+    """The receiver serves no request of that type."""
+
+    code = 404
+
+
+class NotDeclared(GridlinkError):
+    """A module publishes a type that its class doesn't declare in `publishes`."""
+
+    code = 400
+
+
+class Refused(GridlinkError):
+    """The receiver understood the request and won't do it. The message is meant for the sender."""
+
+    code = 409
+
+
+# The receiver's fault.
+
+
+class Busy(GridlinkError):
+    """The receiver has as many requests in flight as it takes. Nothing was begun: try again later."""
+
+    code = 429
+
+
+class HandlerFailed(GridlinkError):
+    """The handler raised something that isn't a GridlinkError."""
+
+    code = 500
+
+
+class ReplyInvalid(GridlinkError):
+    """A reply that doesn't fit the type that was declared or asked for."""
+
+    code = 502
+
+
+# Nobody's fault: the world.
+
+
+class RequestTimeout(GridlinkError):
+    """No answer within `timeout_s`. The outcome is unknown."""
+
+    code = 504
+
+
+class ConnectionLost(GridlinkError):
+    """The connection to the bus broke or is down. The outcome of a request in flight is unknown."""
+
+    code = 503
+
+
+class ServerUnreachable(GridlinkError):
+    """No nats-server could be found, started or reached."""
+
+    code = 503
+
+
+class Closed(GridlinkError):
+    """Used after it was closed by us."""
+
+    code = 410
+
+
+# The author's or the operator's fault.
+
+
+class ModuleInvalid(GridlinkError):
+    """A module's class or bundle that can't be hosted as it is: nothing to retry until it changes."""
+
+    code = 422
+
+
+class ManifestInvalid(ModuleInvalid):
+    """A `module.json` that doesn't follow the manifest's schema."""
+
+
+class ConfigInvalid(ModuleInvalid):
+    """A `config.json` that doesn't fit the module's Config."""
+
+
+class StartFailed(GridlinkError):
+    """A module raised in its constructor or in `start`, or didn't return from it in time."""
+
+    code = 500
+
+
+class ManagedDirectoryInvalid(GridlinkError):
+    """A managed directory that is missing or holds nothing to run."""
+
+    code = 422
+
+
+class ManagedDirectoryBusy(GridlinkError):
+    """A managed directory that another node is running."""
+
+    code = 409
+
+
+class IllegalTransition(GridlinkError):
+    """A state machine was asked for a step that its table doesn't have: a defect in the caller."""
+
+
+def _subclasses(cls: type[GridlinkError]) -> dict[str, type[GridlinkError]]:
+    found = {cls.__name__: cls}
+    for sub in cls.__subclasses__():
+        found.update(_subclasses(sub))
+    return found
+
+
+def from_wire(name: str, message: str, details: Mapping[str, Any]) -> GridlinkError:
+    """The error that the other side raised: the same class, or GridlinkError if this side doesn't know it."""
+    cls = _subclasses(GridlinkError).get(name, GridlinkError)
+    error = cls(message)
+    for field in cls.fields:
+        if field in details:
+            setattr(error, field, details[field])
+    return error

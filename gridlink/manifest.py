@@ -1,0 +1,124 @@
+"""The manifest of a bundle (`module.json`): what it may hold, and clear errors for what it may not. Pure.
+
+The dataclass is the schema: the published `schemas/manifest.json` is made from it, and unknown fields are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from gridlink.errors import ManifestInvalid
+from gridlink.restart import RestartPolicy
+
+Mode = Literal["node", "fork", "process"]
+Name = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]*$", max_length=64)]
+Version = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$"),
+]
+Entry = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$")]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+
+
+@dataclass(frozen=True, slots=True)
+class Requires:
+    """Version ranges as comma-separated comparisons (`>=1,<2`), and platforms (`linux-aarch64`)."""
+
+    python: str = ""
+    gridlink: str = ""
+    platform: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What an instance needs: MiB of memory, CPUs, MiB of disk."""
+
+    memory_mib: Positive | None = None
+    cpu: Positive | None = None
+    disk_mib: Positive | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A bundle's `module.json`, whole."""
+
+    name: Name
+    version: Version
+    entry: Entry
+    mode: Mode = "node"
+    into: Name | None = None
+    requires: Requires = field(default_factory=Requires)
+    uses: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    durable: tuple[str, ...] = ()
+    idempotent: tuple[str, ...] = ()
+    resources: Resources = field(default_factory=Resources)
+    replicas: Literal["one", "many", "standby"] = "one"
+    restart: RestartPolicy = field(default_factory=RestartPolicy)
+    trust: Literal["trusted", "untrusted"] = "trusted"
+
+    @property
+    def used_roles(self) -> tuple[str, ...]:
+        """The roles that the module sends requests to."""
+        return tuple(key.removeprefix("role ") for key in self.uses if key.startswith("role "))
+
+    @property
+    def used_topics(self) -> tuple[str, ...]:
+        """The topics that the module listens to."""
+        return tuple(key.removeprefix("topic ") for key in self.uses if key.startswith("topic "))
+
+
+_NESTED: dict[str, type] = {"requires": Requires, "resources": Resources, "restart": RestartPolicy}
+
+
+def parse(document: object, where: str) -> Manifest:
+    """The manifest in `document` (JSON already read); `where` names the file in errors.
+
+    Raises ManifestInvalid: not an object, a field missing, unknown or of a wrong form.
+    """
+    if not isinstance(document, Mapping):
+        raise ManifestInvalid(f"{where}: expected a JSON object, got {type(document).__name__}")
+    _refuse_unknown(document, Manifest, where, "")
+    for name, cls in _NESTED.items():
+        if isinstance(document.get(name), Mapping):
+            _refuse_unknown(document[name], cls, where, f"{name}.")
+    try:
+        manifest = msgspec.convert(document, Manifest)
+    except msgspec.ValidationError as error:
+        raise ManifestInvalid(f"{where}: {_plain(str(error), document)}") from error
+    for key in manifest.uses:
+        if not re.fullmatch(r"(role|topic) [A-Za-z0-9_-]+", key):
+            raise ManifestInvalid(f"{where}: uses: expected 'role NAME' or 'topic NAME', got {key!r}")
+    return manifest
+
+
+def _refuse_unknown(document: Mapping[Any, Any], cls: type, where: str, prefix: str) -> None:
+    known = [f.name for f in fields(cls)]
+    for name in document:
+        if name not in known:
+            raise ManifestInvalid(
+                f"{where}: unknown field '{prefix}{name}'; expected {', '.join(prefix + k for k in known)}"
+            )
+
+
+_HINTS = {
+    "$.version": "a version as SemVer writes it, e.g. 1.0.0",
+    "$.name": "a name of lower-case letters, digits and '_' that starts with a letter",
+    "$.entry": "package:Class, e.g. storage:Storage",
+}
+
+
+def _plain(text: str, document: Mapping[str, Any]) -> str:
+    """msgspec's sentence, with what came and a human's words for the patterns."""
+    missing = re.search(r"missing required field `(\w+)`", text)
+    if missing:
+        return f"the field '{missing.group(1)}' is missing: add it"
+    path = text.rpartition(" - at `")[2].rstrip("`")
+    hint = _HINTS.get(path)
+    if hint is None:
+        return text.replace("`", "'")
+    return f"{path[2:]}: expected {hint}, got {document.get(path[2:])!r}"

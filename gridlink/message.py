@@ -1,0 +1,45 @@
+"""A message, and the one callable type that the bus, proxies and handlers share.
+
+Outside the validation proxy a payload is its JSON in bytes, inside it the typed value. A message never changes: a step
+that alters it passes a new one on (`msgspec.structs.replace`). It is a msgspec.Struct and not a dataclass because one
+is made for each message, and a frozen dataclass of nine fields costs five times as much to make.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any
+
+import msgspec
+
+from gridlink.address import Address
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One request or event on its way from `source` to `address`."""
+
+    address: Address
+    type: str
+    payload: Any
+    source: str = ""  # name@node of the sender; empty for a program that isn't Gridlink
+    id: str = ""
+    deadline_s: float | None = None  # time.monotonic() at which the sender stops waiting; None for an event
+    trace: str = ""  # W3C traceparent
+    wants_reply: bool = False
+
+    def time_left_s(self) -> float | None:
+        """Seconds until the sender stops waiting (never negative); None where nobody waits."""
+        return None if self.deadline_s is None else max(0.0, self.deadline_s - time.monotonic())
+
+
+Call = Callable[[Message], Awaitable[Any]]
+"""Takes a message on; returns the reply's payload (None for an event) or raises a GridlinkError."""
+
+current: ContextVar[Message] = ContextVar("gridlink.message")
+
+
+def message() -> Message:
+    """The message that is being handled; LookupError outside of a handler."""
+    return current.get()

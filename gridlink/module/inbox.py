@@ -1,0 +1,131 @@
+"""An instance's inbox: takes messages from the bus and runs the handlers, each in a task of the instance's own.
+
+Nothing in it is unbounded: past `max_in_flight` a request is answered Busy, past `max_waiting` events the oldest is
+dropped and counted. Events of one topic are handled one after the other, in order of arrival.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Mapping
+from contextvars import Context
+
+from gridlink.address import Address
+from gridlink.bus import Answer
+from gridlink.errors import Busy, Closed, GridlinkError, HandlerFailed, NoSuchType, RequestTimeout
+from gridlink.message import Call, Message, current
+from gridlink.module.counters import Counters
+from gridlink.tasks import Tasks
+
+log = logging.getLogger("gridlink.module")
+
+MAX_IN_FLIGHT = 64
+MAX_WAITING = 1024
+
+Events = Mapping[str, Call]  # event type -> handler
+
+
+class Inbox:
+    """Keeps gridlink.bus.Receiver for one instance."""
+
+    def __init__(
+        self,
+        name: str,
+        requests: Mapping[str, Call],
+        events: Mapping[Address, Events],
+        context: Context,
+        counters: Counters,
+    ) -> None:
+        self._name, self._requests, self._context, self._counters = name, requests, context, counters
+        self._topics = {topic: _Topic(handlers) for topic, handlers in events.items()}
+        self._tasks = Tasks(name)
+        self._in_flight = 0
+        self._closed = False
+
+    def take_request(self, message: Message, answer: Answer) -> GridlinkError | None:
+        """See gridlink.bus.Receiver."""
+        call = self._requests.get(message.type)
+        if call is None:
+            known = ", ".join(sorted(self._requests)) or "no requests"
+            return NoSuchType(f"{self._name} doesn't serve {message.type!r}; it serves {known}")
+        if self._closed:
+            return Closed(f"{self._name} is stopping")
+        if self._in_flight >= MAX_IN_FLIGHT:
+            self._counters.busy += 1
+            return Busy(f"{self._name} has {MAX_IN_FLIGHT} requests in flight: try again later")
+        if message.deadline_s is not None and message.deadline_s <= time.monotonic():
+            return RequestTimeout(f"{message.type} reached {self._name} after its time: it was not begun")
+        self._in_flight += 1
+        self._counters.requests += 1
+        self._tasks.spawn(self._serve(call, message, answer), name=message.type, context=self._context.copy())
+        return None
+
+    async def _serve(self, call: Call, message: Message, answer: Answer) -> None:
+        current.set(message)
+        try:
+            result = await call(message)
+        except GridlinkError as error:
+            result = error
+        except asyncio.CancelledError:
+            await answer(Closed(f"{self._name} was stopped while it handled {message.type}"))
+            raise
+        except Exception as error:  # a handler is the author's code: it may raise anything
+            self._counters.errors += 1
+            log.exception("%s: the handler of %s raised", self._name, message.type)
+            result = HandlerFailed(f"{self._name}, {message.type}: {type(error).__name__}: {error}")
+        finally:
+            self._in_flight -= 1
+        await answer(result)
+
+    def take_event(self, message: Message) -> None:
+        """See gridlink.bus.Receiver."""
+        topic = self._topics.get(message.address)
+        if topic is None or message.type not in topic.handlers or self._closed:
+            return
+        if len(topic.waiting) >= MAX_WAITING:
+            topic.waiting.popleft()
+            self._counters.dropped_events += 1
+        topic.waiting.append(message)
+        if not topic.running:
+            topic.running = True
+            name = f"{message.address}.{message.type}"
+            self._tasks.spawn(self._drain(topic), name=name, context=self._context.copy())
+
+    async def _drain(self, topic: _Topic) -> None:
+        try:
+            while topic.waiting:
+                await self._handle(topic.handlers, topic.waiting.popleft())
+        finally:
+            topic.running = False
+
+    async def _handle(self, handlers: Events, message: Message) -> None:
+        self._counters.events += 1
+        current.set(message)
+        try:
+            await handlers[message.type](message)
+        except GridlinkError as error:
+            self._counters.errors += 1
+            log.warning("%s: an event %s of %s: %s", self._name, message.type, message.source or "?", error)
+        except Exception:  # a handler is the author's code: it may raise anything
+            self._counters.errors += 1
+            log.exception("%s: the handler of %s raised", self._name, message.type)
+
+    async def aclose(self, grace_s: float) -> None:
+        """Takes nothing more, lets handlers finish for `grace_s`, then cancels them."""
+        self._closed = True
+        await self._tasks.wait(grace_s)
+        await self._tasks.aclose()
+
+
+class _Topic:
+    """The events of one topic that wait, and their handlers by type."""
+
+    __slots__ = ("handlers", "running", "waiting")
+
+    def __init__(self, handlers: Events) -> None:
+        self.handlers = handlers
+        self.waiting: deque[Message] = deque()
+        self.running = False

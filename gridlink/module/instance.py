@@ -1,0 +1,181 @@
+"""One running copy of a module: starts it, connects its handlers to the bus, and ends it in reverse.
+
+The state machine is gridlink.lifecycle. `start` either leaves a RUNNING instance, or nothing: a partial start is
+rolled back, and the reason raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gridlink import address
+from gridlink.address import Address
+from gridlink.bus import Bus, Subscription
+from gridlink.contract import Contract, Served
+from gridlink.errors import GridlinkError, StartFailed
+from gridlink.lifecycle import State, advance
+from gridlink.message import Call, Message
+from gridlink.module.counters import Counters
+from gridlink.module.inbox import Inbox
+from gridlink.module.module import Environment, Module, make
+from gridlink.module.owner import owner
+from gridlink.module.threads import Threads
+from gridlink.proxies import Proxy, incoming, validate_incoming
+
+START_WITHIN_S = 10.0
+STOP_WITHIN_S = 5.0
+
+
+class Instance:
+    """Runs one module on a bus. `start` and `stop` are called once each, in this order."""
+
+    def __init__(
+        self,
+        cls: type[Module[Any]],
+        contract: Contract,
+        environment: Environment,
+        bus: Bus,
+        proxies: Sequence[Proxy],
+        counters: Counters,
+    ) -> None:
+        self.name = environment.instance
+        self.state = State.STARTING
+        self.counters = counters
+        self.contract = contract
+        self._cls, self._environment, self._bus, self._proxies = cls, environment, bus, proxies
+        self._threads = Threads(self.name)
+        self._subscriptions: list[Subscription] = []
+        self._context = contextvars.copy_context()
+        self._context.run(owner.set, self.name)
+        self._module: Module[Any] | None = None
+        self._inbox: Inbox | None = None
+
+    async def start(self, within_s: float = START_WITHIN_S) -> None:
+        """Makes and starts the module and connects it. Raises StartFailed with the reason, everything rolled back."""
+        try:
+            module = self._module = self._context.run(make, self._cls, self._environment)
+            await self._hook(module.start, within_s)
+            await self._connect(module)
+        except BaseException as error:
+            await self._roll_back()
+            if not isinstance(error, Exception):
+                raise
+            self.state = advance(self.state, State.FAILED)
+            raise _start_failed(self._cls, error, within_s) from error
+        self.state = advance(self.state, State.RUNNING)
+        for timed in self.contract.timed:
+            handler = getattr(module, timed.handler)
+            self._environment.tasks.spawn(
+                self._repeat(handler, timed.seconds), name=timed.handler, context=self._context.copy()
+            )
+
+    async def _connect(self, module: Module[Any]) -> None:
+        requests = {served.type: self._request_call(module, served) for served in self.contract.requests.values()}
+        events: dict[Address, dict[str, Call]] = {}
+        for heard in self.contract.heard:
+            call = _event_call(getattr(module, heard.handler), heard.payload is not None)
+            wrapped = incoming(self._proxies, validate_incoming(heard.payload, None, call))
+            events.setdefault(address.topic(heard.topic), {})[heard.type] = wrapped
+        inbox = self._inbox = Inbox(self.name, requests, events, self._context, self.counters)
+        for heard in self.contract.heard:
+            where = address.topic(heard.topic)
+            self._subscriptions.append(await self._bus.subscribe(where, heard.type, inbox))
+        for where in (address.instance(self.name), *map(address.role, self.contract.roles)):
+            self._subscriptions.append(await self._bus.serve(where, inbox))
+
+    def _request_call(self, module: Module[Any], served: Served) -> Call:
+        handler = getattr(module, served.handler)
+        if served.thread:
+            handler = _in_thread(self._threads, handler)
+        call = _event_call(handler, served.payload is not None)
+        return incoming(self._proxies, validate_incoming(served.payload, served.reply, call))
+
+    async def _hook(self, hook: Callable[[], Any], within_s: float) -> None:
+        """Runs a hook of the module in the module's context, with a time limit."""
+        task = self._environment.tasks.spawn(hook(), name=hook.__name__, context=self._context.copy())
+        done, _ = await asyncio.wait({task}, timeout=within_s)
+        if not done:
+            task.cancel()
+            raise TimeoutError(f"{hook.__name__}() did not return within {within_s:g} s")
+        task.result()
+
+    async def _repeat(self, handler: Callable[[], Any], seconds: float) -> None:
+        clock, log = self._environment.clock, self._environment.log
+        due_s = clock.now() + seconds
+        while True:
+            await clock.sleep_until(due_s)
+            try:
+                await handler()
+            except GridlinkError as error:
+                self.counters.errors += 1
+                log.warning("%s: %s", handler.__name__, error)
+            except Exception:  # a handler is the author's code: it may raise anything
+                self.counters.errors += 1
+                log.exception("%s raised", handler.__name__)
+            now_s = clock.now()
+            due_s = due_s + seconds if due_s <= now_s < due_s + seconds else now_s + seconds
+
+    async def stop(self, grace_s: float = STOP_WITHIN_S) -> None:
+        """Disconnects the module, lets its handlers finish for `grace_s`, and runs its `stop`. Errors are logged."""
+        if self.state is not State.RUNNING:
+            return
+        self.state = advance(self.state, State.STOPPING)
+        await self._disconnect(grace_s)
+        if self._module is not None:
+            try:
+                await self._hook(self._module.stop, grace_s)
+            except Exception:  # the module's own code; the stop goes on all the same
+                self._environment.log.exception("stop() failed")
+        await self._environment.tasks.aclose()
+        self._threads.close()
+        self.state = advance(self.state, State.STOPPED)
+
+    async def _disconnect(self, grace_s: float) -> None:
+        for subscription in reversed(self._subscriptions):
+            await subscription.aclose()
+        self._subscriptions.clear()
+        if self._inbox is not None:
+            await self._inbox.aclose(grace_s)
+
+    async def _roll_back(self) -> None:
+        await self._disconnect(0.0)
+        await self._environment.tasks.aclose(1.0)
+        self._threads.close()
+
+
+def _start_failed(cls: type, error: Exception, within_s: float) -> StartFailed:
+    if isinstance(error, TimeoutError) and str(error).startswith("start()"):
+        return StartFailed(f"{error}: let start() return, and do long work in self.tasks.spawn(…)")
+    return StartFailed(f"{cls.__name__}: {type(error).__name__}: {error}")
+
+
+def _event_call(handler: Callable[..., Any], takes_payload: bool) -> Call:
+    """The handler as a Call on the message."""
+    if not takes_payload:
+
+        async def without(_: Message) -> Any:
+            return await handler()
+
+        return without
+
+    async def with_payload(message: Message) -> Any:
+        return await handler(message.payload)
+
+    return with_payload
+
+
+def _in_thread(threads: Threads, handler: Callable[..., Any]) -> Callable[..., Any]:
+    async def in_thread(*arguments: Any) -> Any:
+        return await threads.run(handler, *arguments)
+
+    in_thread.__name__ = handler.__name__
+    return in_thread
+
+
+def is_module(candidate: object) -> bool:
+    """Whether an entry names a module's class."""
+    return inspect.isclass(candidate) and issubclass(candidate, Module)

@@ -1,0 +1,5 @@
+"""`python -m gridlink.node SETTINGS` runs one node process."""
+
+from gridlink.node.process import main
+
+main()

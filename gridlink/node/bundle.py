@@ -1,0 +1,84 @@
+"""A bundle as it lies on disk: `module.json`, `config.json`, a package. Reading one runs none of its code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gridlink.config import read_json
+from gridlink.errors import ConfigInvalid, ManifestInvalid, ModuleInvalid, StartFailed
+from gridlink.manifest import Manifest, parse
+from gridlink.module.instance import is_module
+
+MANIFEST, CONFIG, LIB = "module.json", "config.json", "lib"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle's directory and its manifest."""
+
+    directory: Path
+    manifest: Manifest
+
+
+def read_bundle(directory: Path) -> Bundle:
+    """The bundle in a directory. Raises ManifestInvalid with the file, what was expected and what came."""
+    file = directory / MANIFEST
+    try:
+        document = read_json(file)
+    except FileNotFoundError as error:
+        raise ManifestInvalid(f"{file}: no such file: a bundle needs one (`gridlink new` makes it)") from error
+    except (ConfigInvalid, OSError) as error:
+        raise ManifestInvalid(str(error)) from error
+    return Bundle(directory, parse(document, str(file)))
+
+
+def read_config(directory: Path) -> Any:
+    """The document in the bundle's `config.json`; an empty one where there is no file. Raises ConfigInvalid."""
+    try:
+        return read_json(directory / CONFIG)
+    except FileNotFoundError:
+        return {}
+
+
+def find_bundles(managed: Path) -> list[Path]:
+    """The directories in a managed directory that are meant as bundles, by name; hidden ones are not."""
+    return sorted(path for path in managed.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
+
+
+def load_alone(bundle: Bundle) -> Any:
+    """The class of a bundle in an interpreter that is its own: its `lib/` comes first, then its directory.
+
+    Raises ModuleInvalid for an entry that isn't there or isn't a Module, StartFailed for a package that raises.
+    """
+    sys.path[:0] = [str(path) for path in (bundle.directory / LIB, bundle.directory) if path.is_dir()]
+    importlib.invalidate_caches()
+    return load_entry(bundle.manifest.entry)
+
+
+def load_entry(entry: str) -> Any:
+    """The class that `package:Class` names, by plain import. Raises ModuleInvalid, StartFailed."""
+    package, _, name = entry.partition(":")
+    try:
+        module = importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name is not None and package.startswith(error.name):
+            raise ModuleInvalid(
+                f"entry {entry!r}: no package {package!r} in the bundle or this Python: correct the entry"
+            ) from error
+        raise StartFailed(f"import of {package}: {error}: put it into the bundle's lib/") from error
+    except Exception as error:  # a package's top level is the author's code: it may raise anything
+        raise StartFailed(f"import of {package}: {type(error).__name__}: {error}") from error
+    return checked(getattr(module, name, None), entry)
+
+
+def checked(target: Any, entry: str) -> Any:
+    """`target`, if it is a Module's class. Raises ModuleInvalid."""
+    if target is None:
+        raise ModuleInvalid(f"entry {entry!r}: its package has no {entry.partition(':')[2]!r}")
+    if not is_module(target):
+        raise ModuleInvalid(f"entry {entry!r}: expected a class derived from gridlink.Module, got {target!r}")
+    return target

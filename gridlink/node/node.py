@@ -1,0 +1,159 @@
+"""A node: one bus connection, one registry, and the instances that share them. An `async with` that ends in reverse.
+
+The order of ending: instances (last started first), the registry's leave, the connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from gridlink.bus import Bus
+from gridlink.clock import SiteClock
+from gridlink.config import typed
+from gridlink.contract import Contract, Described, contract_of, describe
+from gridlink.errors import ModuleInvalid, StartFailed
+from gridlink.lifecycle import State
+from gridlink.module.counters import Counters
+from gridlink.module.instance import Instance
+from gridlink.module.module import Environment, HostSpec, ModuleClock, config_type
+from gridlink.module.sender import Sender
+from gridlink.node.about import About
+from gridlink.node.bundle import CONFIG, read_config
+from gridlink.proxies import Proxy, Tracing
+from gridlink.registry import Entry, Registry
+from gridlink.tasks import Tasks
+
+log = logging.getLogger("gridlink.node")
+
+
+class Node:
+    """Hosts instances on one bus. Keeps gridlink.module.Hosting for the managers among them."""
+
+    def __init__(self, bus: Bus, machine: str, *, proxies: Sequence[Proxy] | None = None) -> None:
+        self.node, self.site = bus.node, bus.site
+        self.url = getattr(bus, "url", "")
+        self.bus, self.machine = bus, machine
+        self.clock = SiteClock(self._lead_changed)
+        self.registry = Registry(bus, machine, self.clock)
+        self.instances: dict[str, Instance] = {}
+        self._proxies = (Tracing(),) if proxies is None else tuple(proxies)
+        self._about = About(self)
+
+    async def __aenter__(self) -> Node:
+        await self.registry.__aenter__()
+        await self._about.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stops the instances in reverse, leaves the site and closes the bus. May be called twice."""
+        for name in reversed(list(self.instances)):
+            await self.release(name)
+        await self._about.aclose()
+        await self.registry.aclose()
+        await self.bus.aclose()
+
+    async def host(self, spec: HostSpec) -> Entry:
+        """See gridlink.module.Hosting."""
+        name = f"{spec.manifest.name}@{self.node}"
+        if name in self.instances:
+            raise ModuleInvalid(f"{name} is hosted here already: names are unique on a node")
+        contract = contract_of(spec.target)
+        described = describe(contract)
+        config = self._config(spec)
+        entry = self.entry(spec, State.STARTING, contract, described)
+        await self.registry.put(entry, described.schemas)
+        counters = Counters()
+        environment = self._environment(name, spec, config, contract, counters)
+        instance = Instance(spec.target, contract, environment, self.bus, self._proxies, counters)
+        self.instances[name] = instance
+        try:
+            await instance.start()
+        except StartFailed:
+            del self.instances[name]
+            raise
+        except BaseException:
+            del self.instances[name]
+            await self.registry.drop(name)
+            raise
+        running = self.entry(spec, State.RUNNING, contract, described)
+        await self.registry.put(running)
+        log.info("%s is RUNNING", name)
+        return running
+
+    async def release(self, instance: str) -> None:
+        """See gridlink.module.Hosting."""
+        running = self.instances.get(instance)
+        if running is not None:
+            await self.registry.put_state(instance, State.STOPPING)
+            await running.stop()
+            del self.instances[instance]
+            log.info("%s is STOPPED", instance)
+        await self.registry.drop(instance)
+
+    async def announce(self, entry: Entry) -> None:
+        """See gridlink.module.Hosting."""
+        await self.registry.put(entry)
+
+    def entry(
+        self,
+        spec: HostSpec,
+        state: State,
+        contract: Contract | None = None,
+        described: Described | None = None,
+    ) -> Entry:
+        """The registry's entry for a module in a state of this node."""
+        name = spec.manifest.name
+        return Entry(
+            name=name,
+            instance=f"{name}@{self.node}",
+            node=self.node,
+            machine=self.machine,
+            pid=os.getpid(),
+            version=spec.manifest.version,
+            mode=spec.mode,
+            state=state,
+            roles=contract.roles if contract else (),
+            topics=tuple(contract.published) if contract else (),
+            description=(spec.target.__doc__ or "").strip().partition("\n")[0],
+            requests=described.requests if described else {},
+            publishes=described.publishes if described else {},
+            subscribes=described.subscribes if described else {},
+            managed_by=spec.managed_by,
+        )
+
+    def _config(self, spec: HostSpec) -> Any:
+        wanted = config_type(spec.target)
+        document = spec.config if spec.config is not None else read_config(spec.directory)
+        where = str(spec.directory / CONFIG)
+        if wanted is not None:
+            return typed(document, wanted, where)
+        if document:
+            raise ModuleInvalid(f"{where}: {spec.manifest.name} takes no settings: remove {', '.join(document)}")
+        return None
+
+    def _environment(
+        self, name: str, spec: HostSpec, config: Any, contract: Contract, counters: Counters
+    ) -> Environment:
+        spec.data_dir.mkdir(parents=True, exist_ok=True)
+        return Environment(
+            instance=name,
+            manifest=spec.manifest,
+            config=config,
+            bus=Sender(self.bus, name, self._proxies, contract.published, counters),
+            clock=ModuleClock(self.clock, name),
+            registry=self.registry,
+            tasks=Tasks(name),
+            log=logging.LoggerAdapter(logging.getLogger(f"module.{spec.manifest.name}")),
+            directory=spec.directory,
+            data_dir=spec.data_dir,
+            hosting=self,
+        )
+
+    def _lead_changed(self) -> None:
+        self.registry.lead_changed()

@@ -1,0 +1,40 @@
+"""What a node process is told by whoever starts it: one JSON document on its command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class HostSetting:
+    """A bundle to host from the start. `config`: a document that stands in for its config.json."""
+
+    directory: str
+    data_dir: str
+    mode: str = "node"
+    config: dict[str, Any] | None = None
+    installed: bool = False  # the entry is one of this Python's own packages
+    managed_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LogSetting:
+    """Where log records go: always stderr, and a bounded file if one is named."""
+
+    file: str = ""
+    json: bool = False
+    level: str = "INFO"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """A node process. `url` is empty for the in-process bus. `lifeline_fd`: a socket to the guardian, or -1."""
+
+    site: str
+    node: str
+    machine: str
+    url: str = ""
+    hosts: tuple[HostSetting, ...] = ()
+    log: LogSetting = field(default_factory=LogSetting)
+    lifeline_fd: int = -1

@@ -1,0 +1,71 @@
+"""What the registry says of one instance and of one node. Pure data, as it travels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gridlink.clock import Reference
+from gridlink.lifecycle import State
+
+Digests = dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One instance. `requests`, `publishes` and `subscribes` name types by the digests of their schemas."""
+
+    name: str
+    instance: str  # name@node
+    node: str
+    machine: str
+    pid: int
+    version: str
+    mode: str
+    state: State
+    reason: str = ""  # why it is FAILED or waits
+    roles: tuple[str, ...] = ()
+    topics: tuple[str, ...] = ()  # that it publishes on
+    description: str = ""
+    requests: Digests = field(default_factory=dict)  # type -> {"payload": digest, "reply": digest}
+    publishes: Digests = field(default_factory=dict)  # topic -> {type: digest}
+    subscribes: Digests = field(default_factory=dict)
+    managed_by: tuple[str, ...] = ()  # instances of the AppManager and NodeManager that started it
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """All entries of a node at a version. `boot` differs with each start of the node's process."""
+
+    node: str
+    machine: str
+    boot: str
+    version: int
+    entries: tuple[Entry, ...]
+    peers: tuple[str, ...] = ()  # the nodes the announcer knows, so that a newcomer knows whom to wait for
+    clock: Reference | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Sent each second; a version that we don't have means that an announcement was missed."""
+
+    node: str
+    boot: str
+    version: int
+    clock: Reference | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """A newcomer's call to every node (or to one, `to`) to announce itself to it."""
+
+    node: str
+    to: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """A node's clean end."""
+
+    node: str
+    boot: str

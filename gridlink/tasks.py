@@ -1,0 +1,64 @@
+"""Owned tasks: every task belongs to a Tasks, which waits for it, reports its error and ends it on close."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from contextvars import Context
+from typing import Any
+
+log = logging.getLogger("gridlink.tasks")
+
+
+class Tasks:
+    """A set of background tasks with one owner.
+
+    `aclose` cancels what still runs and waits for it, at most `grace_s`; what doesn't end by then is named in the log.
+    A task that raises is logged at once: nothing is swallowed. Closing twice is fine; spawning after close raises.
+    """
+
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
+        self._running: set[asyncio.Task[Any]] = set()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def spawn(
+        self, coroutine: Coroutine[Any, Any, Any], *, name: str, context: Context | None = None
+    ) -> asyncio.Task[Any]:
+        """Runs `coroutine` as a task of this owner; in `context`, if given."""
+        if self._closed:
+            coroutine.close()
+            raise RuntimeError(f"{self.owner} is closed and starts no task: {name}")
+        task = asyncio.get_running_loop().create_task(coroutine, name=name, context=context)
+        self._running.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s: the task %s failed: %r", self.owner, task.get_name(), error, exc_info=error)
+
+    async def wait(self, grace_s: float) -> None:
+        """Waits up to `grace_s` for the tasks that run now to end by themselves."""
+        pending = self._others()
+        if pending:
+            await asyncio.wait(pending, timeout=grace_s)
+
+    async def aclose(self, grace_s: float = 5.0) -> None:
+        """Cancels all tasks but the calling one and waits up to `grace_s` for them."""
+        self._closed = True
+        pending = self._others()
+        for task in pending:
+            task.cancel()
+        if pending:
+            _, stuck = await asyncio.wait(pending, timeout=grace_s)
+            for task in stuck:
+                log.error("%s: the task %s ignores its cancellation for %s s", self.owner, task.get_name(), grace_s)
+
+    def _others(self) -> set[asyncio.Task[Any]]:
+        return {task for task in self._running if task is not asyncio.current_task()}
