@@ -1,25 +1,32 @@
-"""Gridlink: hosts the small applications of electricity substations and lets them talk. This is a module's API."""
+"""Gridlink: hosts the small applications of electricity substations and lets them talk. This is a module's API.
 
-from gridlink.contract import Topic
-from gridlink.errors import (
-    AddressInvalid,
-    Busy,
-    Closed,
-    ConfigInvalid,
-    ConnectionLost,
-    GridlinkError,
-    HandlerFailed,
-    NoSuchInstance,
-    NoSuchRole,
-    NoSuchType,
-    PayloadInvalid,
-    PayloadTooLarge,
-    Refused,
-    ReplyInvalid,
-    RequestTimeout,
-)
-from gridlink.message import Message, message
-from gridlink.module import Module, every, request, subscribe
+The names are imported when they are first used: the guardian, which imports `gridlink.restart` alone, stays small.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from gridlink.contract import Topic
+    from gridlink.errors import (
+        AddressInvalid,
+        Busy,
+        Closed,
+        ConfigInvalid,
+        ConnectionLost,
+        GridlinkError,
+        HandlerFailed,
+        NoSuchInstance,
+        NoSuchRole,
+        NoSuchType,
+        PayloadInvalid,
+        PayloadTooLarge,
+        Refused,
+        ReplyInvalid,
+        RequestTimeout,
+    )
+    from gridlink.message import Message, message
+    from gridlink.module import Module, every, request, subscribe
 
 __version__ = "0.1.0"
 
@@ -47,3 +54,20 @@ __all__ = [
     "request",
     "subscribe",
 ]
+
+_HOMES = {
+    "gridlink.contract": ("Topic",),
+    "gridlink.message": ("Message", "message"),
+    "gridlink.module": ("Module", "every", "request", "subscribe"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"gridlink has no {name!r}; it has {', '.join(__all__)}")
+    from importlib import import_module  # noqa: PLC0415 - see above
+
+    found = getattr(import_module(_HOME.get(name, "gridlink.errors")), name)
+    globals()[name] = found
+    return found

@@ -6,8 +6,10 @@ on the other side (`from_wire`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the guardian loads this file, and typing alone would cost it 1.6 MiB
+    from collections.abc import Mapping
+    from typing import Any, ClassVar
 
 
 class GridlinkError(Exception):

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from gridlink.errors import ManifestInvalid
-from gridlink.restart import RestartPolicy
+from gridlink.restart import RestartHistory
 
 Mode = Literal["node", "fork", "process"]
 Name = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]*$", max_length=64)]
@@ -44,6 +44,19 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
+class Restart:
+    """See gridlink.restart.RestartHistory."""
+
+    intensity: Annotated[int, msgspec.Meta(ge=0)] = 5
+    period_s: Positive = 60.0
+    backoff_s: tuple[Positive, Positive] = (0.2, 30.0)
+
+    def history(self) -> RestartHistory:
+        """A history without failures, for one child."""
+        return RestartHistory(self.intensity, self.period_s, self.backoff_s)
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """A bundle's `module.json`, whole."""
 
@@ -58,7 +71,7 @@ class Manifest:
     idempotent: tuple[str, ...] = ()
     resources: Resources = field(default_factory=Resources)
     replicas: Literal["one", "many", "standby"] = "one"
-    restart: RestartPolicy = field(default_factory=RestartPolicy)
+    restart: Restart = field(default_factory=Restart)
     trust: Literal["trusted", "untrusted"] = "trusted"
 
     @property
@@ -72,7 +85,7 @@ class Manifest:
         return tuple(key.removeprefix("topic ") for key in self.uses if key.startswith("topic "))
 
 
-_NESTED: dict[str, type] = {"requires": Requires, "resources": Resources, "restart": RestartPolicy}
+_NESTED: dict[str, type] = {"requires": Requires, "resources": Resources, "restart": Restart}
 
 
 def parse(document: object, where: str) -> Manifest:

@@ -8,6 +8,8 @@ from collections.abc import Coroutine
 from contextvars import Context
 from typing import Any
 
+from gridlink.errors import GridlinkError
+
 log = logging.getLogger("gridlink.tasks")
 
 
@@ -41,7 +43,8 @@ class Tasks:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("%s: the task %s failed: %r", self.owner, task.get_name(), error, exc_info=error)
+            trace = None if isinstance(error, GridlinkError) else error  # ours say it all in a sentence
+            log.error("%s: the task %s failed: %s", self.owner, task.get_name(), error, exc_info=trace)
 
     async def wait(self, grace_s: float) -> None:
         """Waits up to `grace_s` for the tasks that run now to end by themselves."""

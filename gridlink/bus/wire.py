@@ -56,6 +56,23 @@ def message_of(
     )
 
 
+def parse_headers(raw: bytes) -> dict[str, str] | None:
+    """The headers in a NATS header block (`NATS/1.0[ STATUS[ TEXT]]`, lines, an empty line); None where there are none.
+
+    The status of a server's own message (503: nobody is there) is in `Status`. Lines without a colon are passed over.
+    """
+    first, _, rest = raw.partition(b"\r\n")
+    found = {}
+    status = first[8:].strip()
+    if status:
+        found["Status"] = status[:3].decode("ascii", "replace")
+    for line in rest.split(b"\r\n"):
+        name, colon, value = line.partition(b":")
+        if colon:
+            found[name.strip().decode("utf-8", "replace")] = value.strip().decode("utf-8", "replace")
+    return found or None
+
+
 def error_reply(error: GridlinkError) -> tuple[dict[str, str], bytes]:
     """Headers and body that carry an error back."""
     name, text = type(error).__name__, str(error)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextvars import Context
 
 from gridlink.address import Address
-from gridlink.bus import Answer
+from gridlink.bus.protocol import Answer
 from gridlink.errors import Busy, Closed, GridlinkError, HandlerFailed, NoSuchType, RequestTimeout
 from gridlink.message import Call, Message, current
 from gridlink.module.counters import Counters

@@ -14,7 +14,7 @@ from typing import Any
 
 from gridlink import address
 from gridlink.address import Address
-from gridlink.bus import Bus, Subscription
+from gridlink.bus.protocol import Bus, Subscription
 from gridlink.contract import Contract, Served
 from gridlink.errors import GridlinkError, StartFailed
 from gridlink.lifecycle import State, advance
@@ -25,9 +25,6 @@ from gridlink.module.module import Environment, Module, make
 from gridlink.module.owner import owner
 from gridlink.module.threads import Threads
 from gridlink.proxies import Proxy, incoming, validate_incoming
-
-START_WITHIN_S = 10.0
-STOP_WITHIN_S = 5.0
 
 
 class Instance:
@@ -54,14 +51,16 @@ class Instance:
         self._module: Module[Any] | None = None
         self._inbox: Inbox | None = None
 
-    async def start(self, within_s: float = START_WITHIN_S) -> None:
+    async def start(self) -> None:
         """Makes and starts the module and connects it. Raises StartFailed with the reason, everything rolled back."""
+        within_s = self._cls.start_within_s
         try:
-            module = self._module = self._context.run(make, self._cls, self._environment)
+            module = self._context.run(make, self._cls, self._environment)
             await self._hook(module.start, within_s)
+            self._module = module
             await self._connect(module)
         except BaseException as error:
-            await self._roll_back()
+            await self._end(grace_s=0.0)
             if not isinstance(error, Exception):
                 raise
             self.state = advance(self.state, State.FAILED)
@@ -119,20 +118,26 @@ class Instance:
             now_s = clock.now()
             due_s = due_s + seconds if due_s <= now_s < due_s + seconds else now_s + seconds
 
-    async def stop(self, grace_s: float = STOP_WITHIN_S) -> None:
-        """Disconnects the module, lets its handlers finish for `grace_s`, and runs its `stop`. Errors are logged."""
+    async def stop(self) -> None:
+        """Disconnects the module, lets its handlers finish for a while, and runs its `stop`. Errors are logged."""
         if self.state is not State.RUNNING:
             return
+        grace_s = self._cls.stop_within_s
         self.state = advance(self.state, State.STOPPING)
+        await self._end(grace_s)
+        self.state = advance(self.state, State.STOPPED)
+
+    async def _end(self, grace_s: float) -> None:
+        """Undoes a start, also a partial one: `stop` is called where `start` has returned."""
         await self._disconnect(grace_s)
-        if self._module is not None:
+        module, self._module = self._module, None
+        if module is not None:
             try:
-                await self._hook(self._module.stop, grace_s)
+                await self._hook(module.stop, max(grace_s, 1.0))
             except Exception:  # the module's own code; the stop goes on all the same
                 self._environment.log.exception("stop() failed")
         await self._environment.tasks.aclose()
         self._threads.close()
-        self.state = advance(self.state, State.STOPPED)
 
     async def _disconnect(self, grace_s: float) -> None:
         for subscription in reversed(self._subscriptions):
@@ -140,11 +145,6 @@ class Instance:
         self._subscriptions.clear()
         if self._inbox is not None:
             await self._inbox.aclose(grace_s)
-
-    async def _roll_back(self) -> None:
-        await self._disconnect(0.0)
-        await self._environment.tasks.aclose(1.0)
-        self._threads.close()
 
 
 def _start_failed(cls: type, error: Exception, within_s: float) -> StartFailed:

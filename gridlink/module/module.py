@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -20,10 +21,10 @@ C = TypeVar("C")
 
 @dataclass(frozen=True, slots=True)
 class HostSpec:
-    """A module to host in this interpreter: its class, and where its files are."""
+    """A module to host in this interpreter: how to get its class, and where its files are."""
 
     manifest: Manifest
-    target: type[Module[Any]]
+    load: Callable[[], type[Module[Any]]]  # runs the author's code; raises ModuleInvalid, StartFailed
     directory: Path  # the bundle's
     data_dir: Path  # for the module's own files; made when missing
     mode: str
@@ -36,10 +37,11 @@ class Hosting(Protocol):
 
     node: str
     site: str
+    machine: str
     url: str  # of the bus; empty for the in-process one
 
     async def host(self, spec: HostSpec) -> Entry:
-        """Starts an instance and returns its entry once it is RUNNING. Raises StartFailed, ConfigInvalid."""
+        """Starts an instance and returns its entry once it is RUNNING. Raises StartFailed, ModuleInvalid."""
 
     async def release(self, instance: str) -> None:
         """Stops an instance, if it runs, and takes its entry off the registry."""
@@ -96,6 +98,8 @@ class Module(Generic[C]):
 
     roles: ClassVar[tuple[str, ...]] = ()
     publishes: ClassVar[tuple[Topic, ...]] = ()
+    start_within_s: ClassVar[float] = 10.0  # real time; a start that takes longer has failed
+    stop_within_s: ClassVar[float] = 5.0  # real time for handlers in flight, and again for `stop`
 
     config: C
     bus: Sender

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, overload
 
 from gridlink import address
-from gridlink.bus import Bus
+from gridlink.bus.protocol import Bus
 from gridlink.errors import NotDeclared
 from gridlink.message import Call, Message
 from gridlink.module.counters import Counters

@@ -1,5 +1,9 @@
 """`python -m gridlink.node SETTINGS` runs one node process."""
 
-from gridlink.node.process import main
+from gridlink import lean
+
+lean.import_asyncio()  # before anything else does
+
+from gridlink.node.process import main  # noqa: E402
 
 main()

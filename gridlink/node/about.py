@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gridlink import address
-from gridlink.bus import Answer, Subscription
+from gridlink.bus.protocol import Answer, Subscription
 from gridlink.codec import codec
 from gridlink.errors import GridlinkError, NoSuchType
 from gridlink.message import Message

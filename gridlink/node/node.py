@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from gridlink.bus import Bus
+from gridlink.bus.protocol import Bus
 from gridlink.clock import SiteClock
 from gridlink.config import typed
 from gridlink.contract import Contract, Described, contract_of, describe
-from gridlink.errors import ModuleInvalid, StartFailed
+from gridlink.errors import ModuleInvalid
 from gridlink.lifecycle import State
 from gridlink.module.counters import Counters
 from gridlink.module.instance import Instance
@@ -41,6 +42,8 @@ class Node:
         self.instances: dict[str, Instance] = {}
         self._proxies = (Tracing(),) if proxies is None else tuple(proxies)
         self._about = About(self)
+        self.blocked: Mapping[str, str] = {}  # modules that blocked a former process of this node, and why not again
+        self.on_start: Callable[[str], None] = _ignore  # told which module is being started; "" when it is done
 
     async def __aenter__(self) -> Node:
         await self.registry.__aenter__()
@@ -63,28 +66,37 @@ class Node:
         name = f"{spec.manifest.name}@{self.node}"
         if name in self.instances:
             raise ModuleInvalid(f"{name} is hosted here already: names are unique on a node")
-        contract = contract_of(spec.target)
-        described = describe(contract)
-        config = self._config(spec)
-        entry = self.entry(spec, State.STARTING, contract, described)
-        await self.registry.put(entry, described.schemas)
-        counters = Counters()
-        environment = self._environment(name, spec, config, contract, counters)
-        instance = Instance(spec.target, contract, environment, self.bus, self._proxies, counters)
-        self.instances[name] = instance
+        if spec.manifest.name in self.blocked:
+            raise ModuleInvalid(self.blocked[spec.manifest.name])
+        self.on_start(spec.manifest.name)
         try:
-            await instance.start()
-        except StartFailed:
-            del self.instances[name]
-            raise
+            target = spec.load()
+            contract = contract_of(target)
+            described = describe(contract)
+            config = self._config(spec, target)
+            entry = self._entry(spec, target, contract, described)
+            await self.registry.put(entry, described.schemas)
+            await self._start(spec, target, contract, config, name)
         except BaseException:
-            del self.instances[name]
             await self.registry.drop(name)
             raise
-        running = self.entry(spec, State.RUNNING, contract, described)
+        finally:
+            self.on_start("")
+        running = replace(entry, state=State.RUNNING)
         await self.registry.put(running)
         log.info("%s is RUNNING", name)
         return running
+
+    async def _start(self, spec: HostSpec, target: Any, contract: Contract, config: Any, name: str) -> None:
+        counters = Counters()
+        environment = self._environment(name, spec, config, contract, counters)
+        instance = Instance(target, contract, environment, self.bus, self._proxies, counters)
+        self.instances[name] = instance
+        try:
+            await instance.start()
+        except BaseException:
+            del self.instances[name]
+            raise
 
     async def release(self, instance: str) -> None:
         """See gridlink.module.Hosting."""
@@ -100,14 +112,7 @@ class Node:
         """See gridlink.module.Hosting."""
         await self.registry.put(entry)
 
-    def entry(
-        self,
-        spec: HostSpec,
-        state: State,
-        contract: Contract | None = None,
-        described: Described | None = None,
-    ) -> Entry:
-        """The registry's entry for a module in a state of this node."""
+    def _entry(self, spec: HostSpec, target: Any, contract: Contract, described: Described) -> Entry:
         name = spec.manifest.name
         return Entry(
             name=name,
@@ -117,18 +122,18 @@ class Node:
             pid=os.getpid(),
             version=spec.manifest.version,
             mode=spec.mode,
-            state=state,
-            roles=contract.roles if contract else (),
-            topics=tuple(contract.published) if contract else (),
-            description=(spec.target.__doc__ or "").strip().partition("\n")[0],
-            requests=described.requests if described else {},
-            publishes=described.publishes if described else {},
-            subscribes=described.subscribes if described else {},
+            state=State.STARTING,
+            roles=contract.roles,
+            topics=tuple(contract.published),
+            description=(target.__doc__ or "").strip().partition("\n")[0],
+            requests=described.requests,
+            publishes=described.publishes,
+            subscribes=described.subscribes,
             managed_by=spec.managed_by,
         )
 
-    def _config(self, spec: HostSpec) -> Any:
-        wanted = config_type(spec.target)
+    def _config(self, spec: HostSpec, target: Any) -> Any:
+        wanted = config_type(target)
         document = spec.config if spec.config is not None else read_config(spec.directory)
         where = str(spec.directory / CONFIG)
         if wanted is not None:
@@ -157,3 +162,7 @@ class Node:
 
     def _lead_changed(self) -> None:
         self.registry.lead_changed()
+
+
+def _ignore(_: str) -> None:
+    """Nobody needs to know."""

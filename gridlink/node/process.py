@@ -1,47 +1,49 @@
 """A node as an operating system process: makes the loop, joins the site, hosts what its settings name, ends in order.
 
-It ends on SIGTERM or SIGINT, and when the guardian at the other end of its lifeline is gone. Into the lifeline it
-writes `r` once when it is ready and a heartbeat twice a second.
+It ends on SIGTERM or SIGINT, and when the guardian at the other end of its lifeline is gone. The lifeline carries lines
+to the guardian: heartbeats, readiness, which module is being started, and why the node failed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from gridlink.bus import Bus
 from gridlink.bus.local import LocalBus
-from gridlink.config import credentials
-from gridlink.errors import GridlinkError
+from gridlink.bus.protocol import Bus
+from gridlink.codec import dumps
+from gridlink.config import credentials, write_atomically
+from gridlink.errors import GridlinkError, ModuleInvalid, ServerUnreachable, StartFailed
 from gridlink.module.module import HostSpec
 from gridlink.node.bundle import load_alone, load_entry, read_bundle
 from gridlink.node.logs import set_up
 from gridlink.node.node import Node
-from gridlink.node.settings import HostSetting, NodeSettings
+from gridlink.node.settings import HostSetting, NodeFile, NodeSettings
 from gridlink.tasks import Tasks
 
 log = logging.getLogger("gridlink.node")
 
 BEAT_S = 0.5
-READY, BEAT = b"r", b"."
+READY, BEAT, STARTING, FAILURE = "ready", ".", "starting", "failed"
+STATUS_FAILED, STATUS_INVALID = 1, 2  # of a process: worth another try, not before something is changed
 
 
-def run(settings: NodeSettings) -> int:
-    """Runs a node until it is told to end; returns the process's exit status."""
+def run(settings: NodeSettings, say_fd: int, held_fd: int) -> int:
+    """Runs a node until it is told to end; returns the process's exit status. The pipes are those to the guardian."""
     set_up(settings.log)
     try:
-        return run_loop(_run(settings))
+        return run_loop(_run(settings, say_fd, held_fd))
     except GridlinkError as error:
         log.error("%s", error)  # noqa: TRY400 - an operator's mistake: the sentence says it all
         return 1
@@ -49,11 +51,17 @@ def run(settings: NodeSettings) -> int:
 
 def run_loop(main: Coroutine[Any, Any, int]) -> int:
     """Runs `main` on uvloop where it is installed, else on asyncio's own loop."""
-    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
-    with contextlib.suppress(ImportError):
-        from uvloop import new_event_loop as loop_factory  # noqa: PLC0415 - optional
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
+    with asyncio.Runner(loop_factory=_uvloop()) as runner:
         return runner.run(main)
+
+
+def _uvloop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - optional
+    except ImportError:
+        return None
+    found: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return found
 
 
 async def open_bus(site: str, node: str, url: str) -> Bus:
@@ -67,39 +75,54 @@ async def open_bus(site: str, node: str, url: str) -> Bus:
     return bus
 
 
-async def _run(settings: NodeSettings) -> int:
+async def _run(settings: NodeSettings, say_fd: int, held_fd: int) -> int:
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
+    async with _Lifeline(say_fd, held_fd, ending) as lifeline:
+        tasks = Tasks("process")
+        tasks.spawn(lifeline.beat(), name="heartbeat")
+        try:
+            return await _run_node(settings, lifeline, ending)
+        except (StartFailed, ModuleInvalid, ServerUnreachable) as error:
+            log.error("%s", error)  # noqa: TRY400 - the sentence says it all; a traceback went before it
+            lifeline.say(FAILURE, str(error))
+            return STATUS_INVALID if isinstance(error, ModuleInvalid) else STATUS_FAILED
+        finally:
+            await tasks.aclose()
+
+
+async def _run_node(settings: NodeSettings, lifeline: _Lifeline, ending: asyncio.Event) -> int:
     bus = await open_bus(settings.site, settings.node, settings.url)
-    tasks = Tasks("process")
     node = Node(bus, settings.machine)
+    node.blocked = settings.blocked
+    node.on_start = lambda name: lifeline.say(STARTING, name)
     if hasattr(bus, "on_reconnect"):
         bus.on_reconnect = node.registry.rejoin
-    async with node, _Lifeline(settings.lifeline_fd, ending) as lifeline:
-        tasks.spawn(lifeline.beat(), name="heartbeat")
+    async with node:
+        tasks = Tasks("process")
         starting = tasks.spawn(_host_all(node, settings.hosts), name="hosting")
         over = tasks.spawn(ending.wait(), name="ending")
-        await asyncio.wait({starting, over}, return_when=asyncio.FIRST_COMPLETED)
-        failed = starting.done() and starting.exception() is not None
-        if not failed and not ending.is_set():
-            lifeline.ready()
-            await ending.wait()
-        starting.cancel()
-        await node.aclose()
-        await tasks.aclose()
-    return 1 if failed else 0
+        try:
+            await asyncio.wait({starting, over}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                lifeline.say(READY)
+                await over
+        finally:
+            await tasks.aclose()
+    return 0
 
 
 async def _host_all(node: Node, hosts: tuple[HostSetting, ...]) -> None:
     for setting in hosts:
         bundle = read_bundle(Path(setting.directory))
-        target = load_entry(bundle.manifest.entry) if setting.installed else load_alone(bundle)
+        load = partial(load_entry, bundle.manifest.entry) if setting.installed else partial(load_alone, bundle)
         await node.host(
             HostSpec(
                 manifest=bundle.manifest,
-                target=target,
+                load=load,
                 directory=bundle.directory,
                 data_dir=Path(setting.data_dir),
                 mode=setting.mode,
@@ -110,47 +133,62 @@ async def _host_all(node: Node, hosts: tuple[HostSetting, ...]) -> None:
 
 
 class _Lifeline:
-    """The socket to the guardian: our heartbeats go out, and its end of file means that the guardian is gone."""
+    """The pipes to the guardian: what we say goes out; the end of file on the other means that it is gone."""
 
-    def __init__(self, fd: int, ending: asyncio.Event) -> None:
-        self._socket = socket.socket(fileno=fd) if fd >= 0 else None
-        self._ending = ending
+    def __init__(self, say_fd: int, held_fd: int, ending: asyncio.Event) -> None:
+        self._say_fd, self._held_fd, self._ending = say_fd, held_fd, ending
 
     async def __aenter__(self) -> _Lifeline:
-        if self._socket is not None:
-            self._socket.setblocking(False)
-            asyncio.get_running_loop().add_reader(self._socket, self._guardian_gone)
+        os.set_blocking(self._say_fd, False)
+        asyncio.get_running_loop().add_reader(self._held_fd, self._guardian_gone)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._socket is not None:
-            asyncio.get_running_loop().remove_reader(self._socket)
-            self._socket.close()
+        asyncio.get_running_loop().remove_reader(self._held_fd)
 
-    def ready(self) -> None:
-        """Says that all there is to host has been started."""
-        self._write(READY)
+    def say(self, what: str, text: str = "") -> None:
+        """Writes a line to the guardian, which may be gone or slow: a heartbeat more or less doesn't matter."""
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            os.write(self._say_fd, f"{what} {' '.join(text.split())}".strip().encode() + b"\n")
 
     async def beat(self) -> None:
         """Says that the loop runs, twice a second."""
-        while self._socket is not None:
-            self._write(BEAT)
+        while True:
+            self.say(BEAT)
             await asyncio.sleep(BEAT_S)
-
-    def _write(self, what: bytes) -> None:
-        if self._socket is not None:
-            with contextlib.suppress(BlockingIOError, BrokenPipeError, OSError):
-                self._socket.send(what)
 
     def _guardian_gone(self) -> None:
         log.error("the guardian is gone: this node ends")
-        asyncio.get_running_loop().remove_reader(self._socket.fileno())  # type: ignore[union-attr]
+        asyncio.get_running_loop().remove_reader(self._held_fd)
         self._ending.set()
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the guardian knows only when it forks the node."""
+
+    url: str  # of the nats-server that it started; empty where it started none
+    pids: dict[str, int]
+    control_fds: tuple[int, int]
+    blocked: dict[str, str]
+
+
+def run_forked(document: str, given: Given, say_fd: int, held_fd: int) -> int:
+    """Runs the node in a process that the guardian has forked; returns its exit status."""
+    settings = msgspec.json.decode(document, type=NodeSettings)
+    hosts = tuple(
+        replace(host, config={**(host.config or {}), "control_fds": given.control_fds}) if host.supervises else host
+        for host in settings.hosts
+    )
+    settings = replace(settings, hosts=hosts, url=given.url or settings.url, blocked=given.blocked)
+    file = NodeFile(settings.site, settings.node, settings.url, {**given.pids, "node": os.getpid()})
+    write_atomically(Path(settings.node_file), dumps(file, indent=True) + b"\n")
+    return run(settings, say_fd, held_fd)
+
+
 def main() -> None:
-    """`python -m gridlink.node SETTINGS`: a process of its own for one bundle."""
-    settings = msgspec.convert(json.loads(sys.argv[1]), NodeSettings)
-    status = run(settings)
+    """`python -m gridlink.node SETTINGS SAY_FD HELD_FD`: an interpreter of its own for one bundle."""
+    document, say_fd, held_fd = sys.argv[1:]
+    status = run(msgspec.json.decode(document, type=NodeSettings), int(say_fd), int(held_fd))
     sys.stderr.flush()
     os._exit(status)  # a module's stuck thread must not keep the process

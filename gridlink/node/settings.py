@@ -16,6 +16,7 @@ class HostSetting:
     config: dict[str, Any] | None = None
     installed: bool = False  # the entry is one of this Python's own packages
     managed_by: tuple[str, ...] = ()
+    supervises: bool = False  # the AppManager: it is given the pipes to the guardian
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class LogSetting:
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """A node process. `url` is empty for the in-process bus. `lifeline_fd`: a socket to the guardian, or -1."""
+    """A node process. `url` is empty for the in-process bus."""
 
     site: str
     node: str
@@ -37,4 +38,15 @@ class NodeSettings:
     url: str = ""
     hosts: tuple[HostSetting, ...] = ()
     log: LogSetting = field(default_factory=LogSetting)
-    lifeline_fd: int = -1
+    node_file: str = ""  # where the commands find this node
+    blocked: dict[str, str] = field(default_factory=dict)  # module names not to start, and why
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFile:
+    """`.gridlink/node.json`: where the commands find a running node."""
+
+    site: str
+    node: str
+    url: str
+    pids: dict[str, int]

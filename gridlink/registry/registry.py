@@ -16,7 +16,7 @@ from typing import Any
 
 from gridlink import address
 from gridlink.address import Address
-from gridlink.bus import Answer, Bus, Subscription
+from gridlink.bus.protocol import Answer, Bus, Subscription
 from gridlink.clock import SiteClock
 from gridlink.codec import codec
 from gridlink.errors import GridlinkError, NoSuchInstance, PayloadInvalid, RequestTimeout
@@ -102,14 +102,15 @@ class Registry:
         """Every instance of the site, by instance name."""
         return self._view.entries()
 
-    def find(self, *, role: str | None = None, name: str | None = None) -> list[Entry]:
-        """The RUNNING instances that have the role, or bear the name."""
+    def find(self, *, role: str | None = None, name: str | None = None, instance: str | None = None) -> list[Entry]:
+        """The RUNNING instances that have the role, or bear the module's name, or are the instance itself."""
         return [
             entry
             for entry in self.instances()
             if entry.state is State.RUNNING
             and (role is None or role in entry.roles)
             and (name is None or entry.name == name)
+            and (instance is None or entry.instance == instance)
         ]
 
     async def watch(self) -> AsyncIterator[Change]:
@@ -122,17 +123,24 @@ class Registry:
         finally:
             self._watchers.discard(queue)
 
-    async def wait_for(self, *, role: str | None = None, name: str | None = None, timeout_s: float = 5.0) -> Entry:
+    async def wait_for(
+        self,
+        *,
+        role: str | None = None,
+        name: str | None = None,
+        instance: str | None = None,
+        timeout_s: float = 5.0,
+    ) -> Entry:
         """A RUNNING instance with the role or name, as soon as there is one. Raises RequestTimeout."""
         queue: asyncio.Queue[Change] = asyncio.Queue(WATCH_DEPTH)
         self._watchers.add(queue)
         try:
             async with asyncio.timeout(timeout_s):
-                while not (found := self.find(role=role, name=name)):
+                while not (found := self.find(role=role, name=name, instance=instance)):
                     await queue.get()
                 return found[0]
         except TimeoutError as error:
-            what = f"role {role}" if role else f"instance named {name}"
+            what = f"role {role}" if role else f"instance {instance or name}"
             raise RequestTimeout(f"no {what} is RUNNING after {timeout_s:g} s: see `gridlink ls`") from error
         finally:
             self._watchers.discard(queue)

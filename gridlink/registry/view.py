@@ -42,9 +42,13 @@ class View:
         self.nodes: dict[str, Known] = {}
 
     def entries(self) -> list[Entry]:
-        """All entries, by instance name."""
-        found = [entry for node in self.nodes.values() for entry in node.entries.values()]
-        return sorted(found, key=lambda entry: entry.instance)
+        """All entries, by instance name. What a manager says of an instance yields to what its own node says."""
+        found: dict[str, Entry] = {}
+        for name, known in self.nodes.items():
+            for entry in known.entries.values():
+                if entry.node == name or entry.instance not in found:
+                    found[entry.instance] = entry
+        return sorted(found.values(), key=lambda entry: entry.instance)
 
     def announced(self, news: Announcement, now_s: float) -> list[Change]:
         """Takes an announcement in, unless a newer one of the same boot is known."""

@@ -1,0 +1,53 @@
+"""The guardian's end of the pipes to the AppManager: lines of tab-separated fields, orders in, events out.
+
+Orders: `spawn NAME SETTINGS`, `stop NAME GRACE_S`, `children`. Events: `exited NAME STATUS HOW REASON`, and
+`children NAME…` for those that live.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+class Control:
+    """Reads orders and writes events; never blocks. An AppManager that is gone hears nothing and asks anew."""
+
+    def __init__(self) -> None:
+        self.orders_fd, self._theirs_write = os.pipe()
+        self._theirs_read, self._events_fd = os.pipe()
+        for fd in (self.orders_fd, self._events_fd):
+            os.set_blocking(fd, False)
+        self._partial = b""
+
+    def keep_theirs(self) -> tuple[int, int]:
+        """In the child: closes our ends; returns the child's (read, write)."""
+        os.close(self.orders_fd)
+        os.close(self._events_fd)
+        return self._theirs_read, self._theirs_write
+
+    def keep_ours(self) -> None:
+        """In the guardian, after the fork: closes the child's ends."""
+        os.close(self._theirs_read)
+        os.close(self._theirs_write)
+
+    def orders(self) -> list[list[str]]:
+        """The orders that have come whole, as fields."""
+        try:
+            received = os.read(self.orders_fd, 65536)
+        except BlockingIOError:
+            return []
+        *lines, self._partial = (self._partial + received).split(b"\n")
+        return [line.decode().split("\t") for line in lines]
+
+    def say(self, *fields: str) -> None:
+        """Writes an event."""
+        line = "\t".join(" ".join(field.split()) for field in fields) + "\n"
+        try:
+            os.write(self._events_fd, line.encode())
+        except (BlockingIOError, BrokenPipeError):
+            return  # see above
+
+    def close(self) -> None:
+        """Closes our ends."""
+        os.close(self.orders_fd)
+        os.close(self._events_fd)

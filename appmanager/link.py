@@ -1,0 +1,77 @@
+"""The AppManager's end of the pipes to the guardian: asks for processes, and hears when they end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gridlink.codec import encode
+from gridlink.errors import Closed
+from gridlink.node.settings import NodeSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """How a child ended: exit status (negative: a signal), in words, and its own reason where it gave one."""
+
+    name: str
+    status: int
+    how: str
+    reason: str
+
+
+class GuardianLink:
+    """The pipes `fds` (read, write). `on_exit` hears of every child that ends. Orders are small: writing one blocks
+    only while the guardian, which does nothing long, has 64 KiB of them waiting."""
+
+    def __init__(self, fds: Sequence[int], on_exit: Callable[[Exited], None]) -> None:
+        self._read_fd, self._write_fd = fds
+        self._on_exit = on_exit
+        self._transport: asyncio.ReadTransport | None = None
+        self._reader = asyncio.StreamReader()
+        self._children: asyncio.Future[list[str]] | None = None
+
+    async def open(self) -> None:
+        """Takes the pipes over."""
+        loop = asyncio.get_running_loop()
+        pipe = os.fdopen(self._read_fd, "rb", buffering=0)
+        self._transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(self._reader), pipe)
+
+    async def listen(self) -> None:
+        """Hears the guardian until its end closes."""
+        while line := await self._reader.readline():
+            event, *fields = line.decode().rstrip("\n").split("\t")
+            if event == "exited":
+                name, status, how, reason = fields
+                self._on_exit(Exited(name, int(status), how, reason))
+            elif event == "children" and self._children is not None and not self._children.done():
+                self._children.set_result(fields)
+
+    async def children(self) -> list[str]:
+        """The names of the children that the guardian has, apart from the node. `listen` must be running."""
+        self._children = asyncio.get_running_loop().create_future()
+        self._order("children")
+        async with asyncio.timeout(5):
+            return await self._children
+
+    def spawn(self, name: str, settings: NodeSettings) -> None:
+        """Asks for a fresh interpreter that runs a node; nothing happens where a child of that name lives."""
+        self._order("spawn", name, encode(settings).decode())
+
+    def stop(self, name: str, grace_s: float) -> None:
+        """Asks a child to end, and has it killed after `grace_s`."""
+        self._order("stop", name, str(grace_s))
+
+    def _order(self, *fields: str) -> None:
+        if self._transport is None:
+            raise Closed("the link to the guardian isn't open")
+        os.write(self._write_fd, ("\t".join(fields) + "\n").encode())
+
+    def close(self) -> None:
+        """Closes the pipes; may be called twice."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()
+            os.close(self._write_fd)

@@ -1,0 +1,194 @@
+"""`gridlink-node`: reads its options, then becomes the guardian. What it needed for that is gone with the exec."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+import gridlink
+from gridlink.address import token
+from gridlink.bus.server import LOOPBACK, STANDARD_PORT, configuration, find_program
+from gridlink.codec import encode
+from gridlink.config import machine_name
+from gridlink.errors import GridlinkError, ManagedDirectoryInvalid, ServerUnreachable
+from gridlink.node.bundle import find_bundles
+from gridlink.node.settings import HostSetting, LogSetting, NodeSettings
+
+DEFAULT_SITE = "site"
+STATE_DIR = ".gridlink"
+PACKAGES = Path(gridlink.__file__).resolve().parents[1]  # where appmanager and nodemanager are installed beside it
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOptions:
+    """What the options say, checked."""
+
+    managed: Path
+    site: str
+    node: str
+    bus: str
+    url: str
+    mode: str
+    nodemanager: bool
+    for_s: float
+    json_logs: bool
+
+    @property
+    def state(self) -> Path:
+        """The directory for all that isn't the operator's."""
+        return self.managed / STATE_DIR
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--manage", "managed", required=True, metavar="DIR", help="The managed directory: its bundles are run.")
+@click.option("--mode", type=click.Choice(["process", "node"]), help="How all bundles run, whatever they ask for.")
+@click.option("--without-nodemanager", is_flag=True, help="Every bundle in a process of its own (the old solution).")
+@click.option(
+    "--bus", type=click.Choice(["nats", "local"]), default="nats", show_default=True, help="local: one process."
+)
+@click.option("--nats", "url", envvar="NATS_URL", default="", metavar="URL", help="A nats-server that runs already.")
+@click.option("--site", envvar="GRIDLINK_SITE", default=DEFAULT_SITE, show_default=True, help="The site's name.")
+@click.option("--node", default="", help="This node's name; the machine's, if it isn't given.")
+@click.option("--for", "for_s", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="End after so long.")
+@click.option("--json-logs", is_flag=True, help="Log records as JSON, one a line.")
+@click.option("--view/--no-view", default=None, help="A live view; the default on a terminal.")
+@click.version_option(gridlink.__version__, prog_name="gridlink-node")
+def command(view: bool | None, **options: Any) -> None:
+    """Runs the bundles of a managed directory on this machine."""
+    try:
+        checked_options = checked(**options)
+        if view if view is not None else sys.stdout.isatty() and checked_options.bus == "nats":
+            from gridlink.cli.view import watch_guardian  # noqa: PLC0415 - rich, where people look
+
+            sys.exit(watch_guardian(guardian_command(checked_options), checked_options.state))
+        become_guardian(checked_options)
+    except GridlinkError as error:
+        click.echo(f"gridlink-node: {error}", err=True)
+        sys.exit(1)
+
+
+def checked(
+    managed: str,
+    mode: str | None,
+    without_nodemanager: bool,
+    bus: str,
+    url: str,
+    site: str,
+    node: str,
+    for_s: float,
+    json_logs: bool,
+) -> NodeOptions:
+    """The settings, as the options say. Raises ManagedDirectoryInvalid, AddressInvalid, click.UsageError."""
+    if bus == "local" and (mode == "process" or without_nodemanager):
+        raise click.UsageError("--bus local is one process: it goes with mode node, and needs the NodeManager")
+    if mode == "node" and without_nodemanager:
+        raise click.UsageError("--mode node needs the NodeManager: leave --without-nodemanager out")
+    directory = Path(managed)
+    check_managed(directory)
+    return NodeOptions(
+        managed=directory.resolve(),
+        site=token(site, "--site"),
+        node=token(node or machine_name(), "--node"),
+        bus=bus,
+        url="" if bus == "local" else url,
+        mode=mode or "",
+        nodemanager=not without_nodemanager,
+        for_s=for_s,
+        json_logs=json_logs,
+    )
+
+
+def check_managed(directory: Path) -> None:
+    """Raises ManagedDirectoryInvalid for a directory that isn't there, is empty, or can't be written to."""
+    advice = f"`gridlink init {directory} --example issn` makes one that runs"
+    if not directory.is_dir():
+        raise ManagedDirectoryInvalid(f"{directory}: expected a managed directory, there is none: {advice}")
+    if not find_bundles(directory):
+        raise ManagedDirectoryInvalid(f"{directory}: expected bundles in it, it holds none: {advice}")
+    try:
+        (directory / STATE_DIR).mkdir(exist_ok=True)
+    except OSError as error:
+        raise ManagedDirectoryInvalid(f"{directory}: it must be writable for {STATE_DIR}: {error}") from error
+
+
+def guardian_command(options: NodeOptions) -> list[str]:
+    """The command line of the guardian, with the files it needs written. Raises ServerUnreachable."""
+    (options.state / "logs").mkdir(exist_ok=True)
+    server_file = write_server_file(options) if options.bus == "nats" and not options.url else ""
+    settings = encode(node_settings(options)).decode()
+    logs = "json" if options.json_logs else "lines"
+    arguments = [str(options.state), server_file, str(options.for_s), logs, settings]
+    return [sys.executable, "-m", "appmanager.guardian", *arguments]
+
+
+def write_server_file(options: NodeOptions) -> str:
+    """Writes nats-server's configuration with a port that is free; returns its path. Raises ServerUnreachable."""
+    find_program()
+    directory = options.state / "nats"
+    directory.mkdir(exist_ok=True)
+    port = free_port()
+    if port != STANDARD_PORT:
+        click.echo(f"gridlink-node: port {STANDARD_PORT} is taken: nats-server listens on {port}", err=True)
+    file = directory / "nats-server.conf"
+    file.write_text(configuration(options.site, port, str(directory)))
+    return str(file)
+
+
+def free_port() -> int:
+    """The standard port if it can be had now, else one that can."""
+    for port in (STANDARD_PORT, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise ServerUnreachable(f"no port on {LOOPBACK} is free for nats-server: end what holds them")
+
+
+def node_settings(options: NodeOptions) -> NodeSettings:
+    """The settings of the node that hosts the AppManager and, unless left out, a NodeManager."""
+    data = options.state / "data"
+    config = {
+        "managed": str(options.managed),
+        "mode": options.mode,
+        "nodemanager": options.nodemanager,
+        "json_logs": options.json_logs,
+    }
+    appmanager = HostSetting(
+        str(PACKAGES / "appmanager"), str(data / "appmanager"), config=config, installed=True, supervises=True
+    )
+    nodemanager = HostSetting(
+        str(PACKAGES / "nodemanager"),
+        str(data / "nodemanager"),
+        config={},
+        installed=True,
+        managed_by=(f"appmanager@{options.node}",),
+    )
+    return NodeSettings(
+        site=options.site,
+        node=options.node,
+        machine=machine_name(),
+        url=options.url,
+        hosts=(nodemanager, appmanager) if options.nodemanager else (appmanager,),
+        log=LogSetting(str(options.state / "logs" / f"{options.node}.log"), options.json_logs),
+        node_file=str(options.state / "node.json"),
+    )
+
+
+def become_guardian(options: NodeOptions) -> NoReturn:
+    """Replaces this process by the guardian: the process id stays, what was imported goes."""
+    arguments = guardian_command(options)
+    os.execv(arguments[0], arguments)
+
+
+def main() -> None:
+    """The entry point."""
+    command()

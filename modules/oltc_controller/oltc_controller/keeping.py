@@ -1,0 +1,70 @@
+"""Keeps the mechanism's state in a file: counter, position, lock-out; the old state or the new one, whole,
+after a power cut.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from oltc_controller.mechanism import Mechanism
+
+FORMAT = 1
+
+
+class KeptUnreadable(ValueError):
+    """A kept state that can't be read: the counter is lost, the position is the grid's to tell."""
+
+
+def encode(state: Mechanism) -> str:
+    """The state as JSON text."""
+    return json.dumps({"format": FORMAT, **asdict(state)})
+
+
+def decode(text: str) -> Mechanism:
+    """The kept state, at rest: a step that was under way is not continued. Raises KeptUnreadable."""
+    try:
+        document: dict[str, Any] = json.loads(text)
+        if document["format"] != FORMAT:
+            raise ValueError(f"format {document['format']!r}")
+        reason = document["lock_out_reason"]
+        return Mechanism(
+            position=int(document["position"]),
+            target=int(document["position"]),
+            operations=int(document["operations"]),
+            recent_s=tuple(float(time_s) for time_s in document["recent_s"]),
+            lock_out_reason=None if reason is None else str(reason),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise KeptUnreadable(
+            f"expected a mechanism's state of format {FORMAT}, came {text[:80]!r} ({error})"
+        ) from error
+
+
+def read_kept(path: Path) -> str | None:
+    """The file's text, None when nothing was kept yet. Raises OSError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def write_kept(path: Path, text: str) -> None:
+    """Replace the file's text atomically and durably (fsync of file and directory).
+
+    Blocks; raises OSError.
+    """
+    beside = path.with_suffix(".new")
+    with beside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,53 @@
+"""The messages of role voltage_guard and topics measurement and voltage_problem.
+
+Field names are what is on the wire.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Voltage:
+    """Topic measurement, `voltage`: what a meter measured, in per unit of 230/400 V, at a site time."""
+
+    meter: str
+    value_pu: float
+    timestamp_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class VoltageProblem:
+    """Topic voltage_problem: the measured value and the limit it crossed, of `limit` "en50160" or
+    "operating".
+    """
+
+    meter: str
+    value_pu: float
+    limit_pu: float
+    limit: str
+    timestamp_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class OpenProblem:
+    """A meter that is outside a limit: `side` "over" or "under", the latest value, since when (site time)."""
+
+    meter: str
+    limit: str
+    side: str
+    value_pu: float
+    limit_pu: float
+    since_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class GuardStatus:
+    """Role voltage_guard, the reply to `status`: how many meters were seen, what is outside, events
+    published.
+    """
+
+    meters: int
+    events: int
+    problems: list[OpenProblem]

@@ -1,0 +1,5 @@
+"""The NodeManager: hosts many modules in one interpreter."""
+
+from nodemanager.nodemanager import NodeManager
+
+__all__ = ["NodeManager"]

@@ -1,0 +1,85 @@
+"""One bundle in the NodeManager's interpreter: loaded, hosted by the node, restarted by the policy, unloaded."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from gridlink.lifecycle import State
+from gridlink.module import Module
+from gridlink.module.module import HostSpec
+from gridlink.node.bundle import Bundle, read_bundle
+from gridlink.node.supervision import keep_running
+from gridlink.registry import Entry
+from nodemanager.loader import Loader
+
+
+class HostedModule:
+    """Keeps one module running. `settled` is set once it runs, or has failed for the first time."""
+
+    def __init__(
+        self, manager: Module[Any], loader: Loader, directory: Path, data_dir: Path, managed_by: tuple[str, ...]
+    ) -> None:
+        self.state, self.reason = State.STARTING, ""
+        self.settled = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+        self._manager, self._loader, self._data_dir = manager, loader, data_dir
+        self._bundle: Bundle = read_bundle(directory)
+        self.name = self._bundle.manifest.name
+        self.instance = f"{self.name}@{manager.hosting.node}"
+        self._managed_by = tuple(dict.fromkeys((*managed_by, manager.instance)))
+        self._history = self._bundle.manifest.restart.history()
+
+    async def run(self) -> None:
+        """Hosts the module; returns when it runs, or is given up."""
+        await keep_running(self._attempt, self._history, self._report)
+
+    async def stop(self) -> None:
+        """Ends the module and unloads its bundle."""
+        if self.task is not None:
+            self.task.cancel()
+        self.state = State.STOPPED
+        await self._manager.hosting.release(self.instance)
+        self._loader.unload(self.name)
+
+    async def _attempt(self) -> None:
+        self.state, self.reason = State.STARTING, ""
+        try:
+            await self._manager.hosting.host(self._spec())
+        except BaseException:
+            self._loader.unload(self.name)
+            raise
+        self.state = State.RUNNING
+        self.settled.set()
+
+    async def _report(self, state: State, reason: str) -> None:
+        self.state, self.reason = state, reason
+        self._manager.log.error("%s is %s: %s", self.name, state, reason)
+        await self._manager.hosting.announce(self._entry(state, reason))
+        self.settled.set()
+
+    def _spec(self) -> HostSpec:
+        return HostSpec(
+            manifest=self._bundle.manifest,
+            load=lambda: self._loader.load(self._bundle),
+            directory=self._bundle.directory,
+            data_dir=self._data_dir,
+            mode="node",
+            managed_by=self._managed_by,
+        )
+
+    def _entry(self, state: State, reason: str) -> Entry:
+        hosting = self._manager.hosting
+        return Entry(
+            name=self.name,
+            instance=self.instance,
+            node=hosting.node,
+            machine=hosting.machine,
+            pid=0,
+            version=self._bundle.manifest.version,
+            mode="node",
+            state=state,
+            reason=reason,
+            managed_by=self._managed_by,
+        )
