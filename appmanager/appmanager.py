@@ -7,6 +7,7 @@ it is asked over the bus. Started in order of `uses`, stopped in reverse.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from appmanager.link import Exited, GuardianLink
 from gridlink.errors import ManagedDirectoryInvalid
 from gridlink.lifecycle import State
 from gridlink.module import Module, request
-from gridlink.node.plan import Planned, Policy, read_plan, startable
+from gridlink.node.bring_up import bring_up
+from gridlink.node.plan import Planned, Policy, read_plan
 from gridlink.registry import Entry
 
 
@@ -103,41 +105,21 @@ class AppManager(Module[Config]):
         for planned in self._planned:
             if planned.refused:
                 await self._announce_refused(planned)
-        waiting = {p.name: p for p in self._planned if p.manifest is not None and not p.refused}
-        while waiting:
-            uses = {name: p.manifest.used_roles for name, p in waiting.items() if p.manifest is not None}
-            available = frozenset(role for entry in self.registry.find() for role in entry.roles)
-            starting = sum(not child.settled.is_set() for child in self._children.values())
-            for name in startable(uses, available, starting):
-                self._start_child(waiting.pop(name), name in running)
-            await self._something_changed()
-        for child in self._children.values():
-            await child.settled.wait()
+        await bring_up(self._planned, lambda planned: self._start(planned, running), self.registry, self.tasks)
         self._settled.set()
-        await self._report_settled()
-
-    async def _report_settled(self) -> None:
         now = await self.status()
         self.log.info("%d of %d bundles are RUNNING", now.running, len(self._planned))
 
-    async def _something_changed(self) -> None:
-        """Waits until a child has started or given up; what it serves is in the registry by then."""
-        unsettled = [child for child in self._children.values() if not child.settled.is_set()]
-        if not unsettled:
-            return
-        waits = [self.tasks.spawn(child.settled.wait(), name="settled") for child in unsettled]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
-
-    def _start_child(self, planned: Planned, runs_already: bool) -> None:
+    def _start(self, planned: Planned, running: Sequence[str]) -> NodeChild | ProcessChild:
         child: NodeChild | ProcessChild
         if planned.mode == "process":
+            runs_already = planned.name in running
             child = ProcessChild(self, self._link, planned, self._logs(), self.config.json_logs, runs_already)
         else:
             child = NodeChild(self, planned)
         self._children[planned.name] = child
         child.task = self.tasks.spawn(child.run(), name=planned.name)
+        return child
 
     def _logs(self) -> Path:
         return Path(self.config.managed) / ".gridlink" / "logs"

@@ -11,7 +11,8 @@ from pathlib import Path
 from gridlink.errors import NoSuchInstance
 from gridlink.lifecycle import State
 from gridlink.module import Module, request
-from gridlink.node.plan import Policy, read_plan
+from gridlink.node.bring_up import bring_up
+from gridlink.node.plan import Planned, Policy, read_plan
 from nodemanager.hosted import HostedModule
 from nodemanager.loader import Loader
 
@@ -57,13 +58,16 @@ class NodeManager(Module[None]):
     @request("host")
     async def host(self, order: HostOrder) -> Hosted:
         """Hosts a bundle and answers when it runs, or has failed for the first time; asked twice, it answers again."""
+        hosted = self._start(order)
+        await hosted.settled.wait()
+        return Hosted(hosted.name, hosted.state, hosted.reason)
+
+    def _start(self, order: HostOrder) -> HostedModule:
         hosted = HostedModule(self, self._loader, Path(order.directory), Path(order.data_dir), tuple(order.managed_by))
-        present = self._hosted.get(hosted.name)
-        if present is None:
-            present = self._hosted[hosted.name] = hosted
+        if hosted.name not in self._hosted:
+            self._hosted[hosted.name] = hosted
             hosted.task = self.tasks.spawn(hosted.run(), name=hosted.name)
-        await present.settled.wait()
-        return Hosted(present.name, present.state, present.reason)
+        return self._hosted[hosted.name]
 
     @request("release")
     async def release(self, name: str) -> None:
@@ -81,9 +85,12 @@ class NodeManager(Module[None]):
         return [Hosted(h.name, h.state, h.reason) for h in self._hosted.values()]
 
     async def _host_own(self, managed: Path) -> None:
-        for planned in read_plan(managed, Policy(mode="node")):
-            if planned.refused:
-                self.log.error("%s: %s", planned.directory, planned.refused)
-                continue
-            order = HostOrder(str(planned.directory), str(self.data_dir / planned.name), [self.instance])
-            await self.host(order)
+        planned = read_plan(managed, Policy(mode="node"))
+        for one in planned:
+            if one.refused:
+                self.log.error("%s: %s", one.directory, one.refused)
+        await bring_up(planned, self._start_own, self.registry, self.tasks)
+
+    def _start_own(self, planned: Planned) -> HostedModule:
+        data_dir = self.data_dir / planned.name
+        return self._start(HostOrder(str(planned.directory), str(data_dir), [self.instance]))

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from gridlink import address
@@ -23,6 +24,7 @@ from gridlink.module.counters import Counters
 from gridlink.module.inbox import Inbox
 from gridlink.module.module import Environment, Module, make
 from gridlink.module.owner import owner
+from gridlink.module.steps import Tell, in_one_step, step_by_step
 from gridlink.module.threads import Threads
 from gridlink.proxies import Proxy, incoming, validate_incoming
 
@@ -38,12 +40,14 @@ class Instance:
         bus: Bus,
         proxies: Sequence[Proxy],
         counters: Counters,
+        on_step: Tell,
     ) -> None:
         self.name = environment.instance
         self.state = State.STARTING
         self.counters = counters
         self.contract = contract
         self._cls, self._environment, self._bus, self._proxies = cls, environment, bus, proxies
+        self._on_step = on_step
         self._threads = Threads(self.name)
         self._subscriptions: list[Subscription] = []
         self._context = contextvars.copy_context()
@@ -55,8 +59,9 @@ class Instance:
         """Makes and starts the module and connects it. Raises StartFailed with the reason, everything rolled back."""
         within_s = self._cls.start_within_s
         try:
-            module = self._context.run(make, self._cls, self._environment)
-            await self._hook(module.start, within_s)
+            made = partial(self._context.run, make, self._cls, self._environment)
+            module = in_one_step(self._on_step, self.name, made)
+            await self._hook("start()", step_by_step(self._on_step, self.name, module.start()), within_s)
             self._module = module
             await self._connect(module)
         except BaseException as error:
@@ -93,13 +98,13 @@ class Instance:
         call = _event_call(handler, served.payload is not None)
         return incoming(self._proxies, validate_incoming(served.payload, served.reply, call))
 
-    async def _hook(self, hook: Callable[[], Any], within_s: float) -> None:
+    async def _hook(self, name: str, hook: Coroutine[Any, Any, None], within_s: float) -> None:
         """Runs a hook of the module in the module's context, with a time limit."""
-        task = self._environment.tasks.spawn(hook(), name=hook.__name__, context=self._context.copy())
+        task = self._environment.tasks.spawn(hook, name=name, context=self._context.copy())
         done, _ = await asyncio.wait({task}, timeout=within_s)
         if not done:
             task.cancel()
-            raise TimeoutError(f"{hook.__name__}() did not return within {within_s:g} s")
+            raise TimeoutError(f"{name} did not return within {within_s:g} s")
         task.result()
 
     async def _repeat(self, handler: Callable[[], Any], seconds: float) -> None:
@@ -133,7 +138,7 @@ class Instance:
         module, self._module = self._module, None
         if module is not None:
             try:
-                await self._hook(module.stop, max(grace_s, 1.0))
+                await self._hook("stop()", module.stop(), max(grace_s, 1.0))
             except Exception:  # the module's own code; the stop goes on all the same
                 self._environment.log.exception("stop() failed")
         await self._environment.tasks.aclose()

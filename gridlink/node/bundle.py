@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gridlink.config import read_json
-from gridlink.errors import ConfigInvalid, ManifestInvalid, ModuleInvalid, StartFailed
+from gridlink.errors import ConfigInvalid, GridlinkError, ManifestInvalid, ModuleInvalid, StartFailed
 from gridlink.manifest import Manifest, parse
 from gridlink.module.instance import is_module
 
@@ -70,6 +70,8 @@ def load_entry(entry: str) -> Any:
                 f"entry {entry!r}: no package {package!r} in the bundle or this Python: correct the entry"
             ) from error
         raise StartFailed(f"import of {package}: {error}: put it into the bundle's lib/") from error
+    except GridlinkError:
+        raise
     except Exception as error:  # a package's top level is the author's code: it may raise anything
         raise StartFailed(f"import of {package}: {type(error).__name__}: {error}") from error
     return checked(getattr(module, name, None), entry)

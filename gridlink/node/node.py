@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from gridlink.module.counters import Counters
 from gridlink.module.instance import Instance
 from gridlink.module.module import Environment, HostSpec, ModuleClock, config_type
 from gridlink.module.sender import Sender
+from gridlink.module.steps import Tell, in_one_step
 from gridlink.node.about import About
 from gridlink.node.bundle import CONFIG, read_config
 from gridlink.proxies import Proxy, Tracing
@@ -43,7 +44,7 @@ class Node:
         self._proxies = (Tracing(),) if proxies is None else tuple(proxies)
         self._about = About(self)
         self.blocked: Mapping[str, str] = {}  # modules that blocked a former process of this node, and why not again
-        self.on_start: Callable[[str], None] = _ignore  # told which module is being started; "" when it is done
+        self.on_step: Tell = _ignore  # told which module's code has the loop while it starts
 
     async def __aenter__(self) -> Node:
         await self.registry.__aenter__()
@@ -68,9 +69,8 @@ class Node:
             raise ModuleInvalid(f"{name} is hosted here already: names are unique on a node")
         if spec.manifest.name in self.blocked:
             raise ModuleInvalid(self.blocked[spec.manifest.name])
-        self.on_start(spec.manifest.name)
         try:
-            target = spec.load()
+            target = in_one_step(self.on_step, name, spec.load)
             contract = contract_of(target)
             described = describe(contract)
             config = self._config(spec, target)
@@ -80,8 +80,6 @@ class Node:
         except BaseException:
             await self.registry.drop(name)
             raise
-        finally:
-            self.on_start("")
         running = replace(entry, state=State.RUNNING)
         await self.registry.put(running)
         log.info("%s is RUNNING", name)
@@ -90,7 +88,7 @@ class Node:
     async def _start(self, spec: HostSpec, target: Any, contract: Contract, config: Any, name: str) -> None:
         counters = Counters()
         environment = self._environment(name, spec, config, contract, counters)
-        instance = Instance(target, contract, environment, self.bus, self._proxies, counters)
+        instance = Instance(target, contract, environment, self.bus, self._proxies, counters, self.on_step)
         self.instances[name] = instance
         try:
             await instance.start()

@@ -97,7 +97,7 @@ async def _run_node(settings: NodeSettings, lifeline: _Lifeline, ending: asyncio
     bus = await open_bus(settings.site, settings.node, settings.url)
     node = Node(bus, settings.machine)
     node.blocked = settings.blocked
-    node.on_start = lambda name: lifeline.say(STARTING, name)
+    node.on_step = lambda name: lifeline.say(STARTING, name.partition("@")[0])
     if hasattr(bus, "on_reconnect"):
         bus.on_reconnect = node.registry.rejoin
     async with node:
@@ -112,6 +112,8 @@ async def _run_node(settings: NodeSettings, lifeline: _Lifeline, ending: asyncio
                 await over
         finally:
             await tasks.aclose()
+            for setting in reversed(settings.hosts):  # a manager ends what it manages, in order
+                await node.release(f"{read_bundle(Path(setting.directory)).manifest.name}@{node.node}")
     return 0
 
 
