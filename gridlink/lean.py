@@ -42,18 +42,24 @@ def import_asyncio() -> None:
         vars(asyncio)["sslproto"] = sys.modules["asyncio.sslproto"]
 
 
-def import_nats() -> None:
-    """Imports nats-py's client without aiohttp, ssl, JetStream and email. The first import is what counts."""
-    if "nats.aio.client" in sys.modules:
-        return
-    hidden: dict[str, ModuleType | None] = {"aiohttp": None, "multidict": None}
-    hidden |= {name: Deferred(name) for name in ("nats.js", "ssl") if name not in sys.modules}
-    if "importlib.metadata" not in sys.modules:
-        hidden["importlib.metadata"] = _metadata()
-    with _InPlace(hidden):
-        import nats.aio.client  # noqa: PLC0415 - this is what it is for
+class ImportingNats:
+    """`with ImportingNats(): import nats.aio.client` leaves aiohttp, ssl, JetStream and email out."""
 
-        vars(nats)["js"] = sys.modules["nats.js"]
+    def __init__(self) -> None:
+        hidden: dict[str, ModuleType | None] = {"aiohttp": None, "multidict": None}
+        hidden |= {name: Deferred(name) for name in ("nats.js", "ssl") if name not in sys.modules}
+        if "importlib.metadata" not in sys.modules:
+            hidden["importlib.metadata"] = _metadata()
+        self._hidden = _InPlace(hidden)
+
+    def __enter__(self) -> None:
+        self._hidden.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        js = sys.modules.get("nats.js")
+        if js is not None and "nats" in sys.modules:
+            vars(sys.modules["nats"])["js"] = js
+        self._hidden.__exit__()
 
 
 class _InPlace:

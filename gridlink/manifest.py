@@ -22,16 +22,8 @@ Version = Annotated[
     msgspec.Meta(pattern=r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$"),
 ]
 Entry = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$")]
+_REQUIRED_KEYS = ("python", "gridlink", "platform")
 Positive = Annotated[float, msgspec.Meta(gt=0)]
-
-
-@dataclass(frozen=True, slots=True)
-class Requires:
-    """Version ranges as comma-separated comparisons (`>=1,<2`), and platforms (`linux-aarch64`)."""
-
-    python: str = ""
-    gridlink: str = ""
-    platform: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +50,18 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A bundle's `module.json`, whole."""
+    """A bundle's `module.json`, whole.
+
+    `requires`: version ranges (`>=1,<2`) of `python`, `gridlink` and of each of the host's libraries that the bundle
+    imports, and under `platform` a list of platforms (`linux-aarch64`).
+    """
 
     name: Name
     version: Version
     entry: Entry
     mode: Mode = "node"
     into: Name | None = None
-    requires: Requires = field(default_factory=Requires)
+    requires: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
     uses: dict[str, tuple[str, ...]] = field(default_factory=dict)
     durable: tuple[str, ...] = ()
     idempotent: tuple[str, ...] = ()
@@ -73,6 +69,11 @@ class Manifest:
     replicas: Literal["one", "many", "standby"] = "one"
     restart: Restart = field(default_factory=Restart)
     trust: Literal["trusted", "untrusted"] = "trusted"
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """The host's libraries that the bundle names in `requires`, and so may import."""
+        return tuple(key for key in self.requires if key not in _REQUIRED_KEYS)
 
     @property
     def used_roles(self) -> tuple[str, ...]:
@@ -85,7 +86,7 @@ class Manifest:
         return tuple(key.removeprefix("topic ") for key in self.uses if key.startswith("topic "))
 
 
-_NESTED: dict[str, type] = {"requires": Requires, "resources": Resources, "restart": Restart}
+_NESTED: dict[str, type] = {"resources": Resources, "restart": Restart}
 
 
 def parse(document: object, where: str) -> Manifest:
@@ -103,6 +104,10 @@ def parse(document: object, where: str) -> Manifest:
         manifest = msgspec.convert(document, Manifest)
     except msgspec.ValidationError as error:
         raise ManifestInvalid(f"{where}: {_plain(str(error), document)}") from error
+    for key, wanted in manifest.requires.items():
+        if isinstance(wanted, str) == (key == "platform"):
+            expected = "a list of platforms" if key == "platform" else "a version range such as '>=1,<2'"
+            raise ManifestInvalid(f"{where}: requires.{key}: expected {expected}, got {wanted!r}")
     for key in manifest.uses:
         if not re.fullmatch(r"(role|topic) [A-Za-z0-9_-]+", key):
             raise ManifestInvalid(f"{where}: uses: expected 'role NAME' or 'topic NAME', got {key!r}")

@@ -23,7 +23,7 @@ from gridlink.errors import GridlinkError, NoSuchRole
 from gridlink.manifest import Manifest
 from gridlink.message import Message
 from gridlink.module import Module
-from gridlink.module.module import HostSpec
+from gridlink.module.module import HostSpec, Loaded
 from gridlink.module.sender import Sender
 from gridlink.node import Node
 
@@ -69,7 +69,7 @@ class Site:
         manifest = Manifest(name=name, version="1.0.0", entry=f"{target.__module__}:{target.__name__}")
         data = self.directory / name
         entry = await self.node.host(
-            HostSpec(manifest, lambda: target, self.directory, data, "node", dict(config or {}))
+            HostSpec(manifest, lambda: Loaded(target), self.directory, data, "node", dict(config or {}))
         )
         return entry.instance
 

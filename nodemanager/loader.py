@@ -1,15 +1,29 @@
-"""Loads bundles' classes into this interpreter, each with its own package and libraries."""
+"""The bundles that are loaded into this interpreter, each with its own package and libraries (see isolation/)."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from gridlink.node.bundle import Bundle, load_alone
+from gridlink.module.module import Loaded
+from gridlink.node.bundle import Bundle, checked
+from nodemanager.isolation import Isolation, LoadedBundle
 
 
 class Loader:
-    def load(self, bundle: Bundle) -> Any:
-        return load_alone(bundle)
+    """Loads bundles by name; one that is loaded again is unloaded first."""
+
+    def __init__(self) -> None:
+        self._isolation = Isolation()
+        self._loaded: dict[str, LoadedBundle] = {}
+
+    def load(self, bundle: Bundle) -> Loaded:
+        """The bundle's class, and the context in which its code runs. Raises ModuleInvalid."""
+        manifest = bundle.manifest
+        self.unload(manifest.name)
+        loaded = self._isolation.load(bundle.directory, manifest.entry, name=manifest.name, visible=manifest.libraries)
+        self._loaded[manifest.name] = loaded
+        return Loaded(checked(loaded.target, manifest.entry), loaded.context)
 
     def unload(self, name: str) -> None:
-        return None
+        """Takes a bundle out of the interpreter, if it is there; its module must have ended."""
+        loaded = self._loaded.pop(name, None)
+        if loaded is not None:
+            loaded.unload(keep_lib=True)

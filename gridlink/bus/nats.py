@@ -24,9 +24,9 @@ from gridlink.config import Credentials
 from gridlink.errors import Closed, ConnectionLost, GridlinkError, ServerUnreachable
 from gridlink.message import Message
 
-lean.import_nats()
-import nats.errors  # noqa: E402 - after it has been imported lean
-from nats.aio.client import Client  # noqa: E402
+with lean.ImportingNats():
+    import nats.errors
+    from nats.aio.client import Client
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg

@@ -41,6 +41,7 @@ class Instance:
         proxies: Sequence[Proxy],
         counters: Counters,
         on_step: Tell,
+        context: contextvars.Context,
     ) -> None:
         self.name = environment.instance
         self.state = State.STARTING
@@ -50,7 +51,7 @@ class Instance:
         self._on_step = on_step
         self._threads = Threads(self.name)
         self._subscriptions: list[Subscription] = []
-        self._context = contextvars.copy_context()
+        self._context = context
         self._context.run(owner.set, self.name)
         self._module: Module[Any] | None = None
         self._inbox: Inbox | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import typing
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -20,11 +21,19 @@ C = TypeVar("C")
 
 
 @dataclass(frozen=True, slots=True)
+class Loaded:
+    """A module's class, and how to get a context in which its code finds its own libraries."""
+
+    target: type[Module[Any]]
+    context: Callable[[], Context] = copy_context
+
+
+@dataclass(frozen=True, slots=True)
 class HostSpec:
     """A module to host in this interpreter: how to get its class, and where its files are."""
 
     manifest: Manifest
-    load: Callable[[], type[Module[Any]]]  # runs the author's code; raises ModuleInvalid, StartFailed
+    load: Callable[[], Loaded]  # runs the author's code; raises ModuleInvalid, StartFailed
     directory: Path  # the bundle's
     data_dir: Path  # for the module's own files; made when missing
     mode: str

@@ -12,6 +12,7 @@ from gridlink.config import read_json
 from gridlink.errors import ConfigInvalid, GridlinkError, ManifestInvalid, ModuleInvalid, StartFailed
 from gridlink.manifest import Manifest, parse
 from gridlink.module.instance import is_module
+from gridlink.module.module import Loaded
 
 MANIFEST, CONFIG, LIB = "module.json", "config.json", "lib"
 
@@ -49,14 +50,19 @@ def find_bundles(managed: Path) -> list[Path]:
     return sorted(path for path in managed.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
 
 
-def load_alone(bundle: Bundle) -> Any:
+def load_installed(bundle: Bundle) -> Loaded:
+    """The class of a bundle whose package is one of this Python's own. Raises ModuleInvalid, StartFailed."""
+    return Loaded(load_entry(bundle.manifest.entry))
+
+
+def load_alone(bundle: Bundle) -> Loaded:
     """The class of a bundle in an interpreter that is its own: its `lib/` comes first, then its directory.
 
     Raises ModuleInvalid for an entry that isn't there or isn't a Module, StartFailed for a package that raises.
     """
     sys.path[:0] = [str(path) for path in (bundle.directory / LIB, bundle.directory) if path.is_dir()]
     importlib.invalidate_caches()
-    return load_entry(bundle.manifest.entry)
+    return Loaded(load_entry(bundle.manifest.entry))
 
 
 def load_entry(entry: str) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextvars import Context
 from dataclasses import replace
 from typing import Any
 
@@ -70,13 +71,14 @@ class Node:
         if spec.manifest.name in self.blocked:
             raise ModuleInvalid(self.blocked[spec.manifest.name])
         try:
-            target = in_one_step(self.on_step, name, spec.load)
-            contract = contract_of(target)
-            described = describe(contract)
-            config = self._config(spec, target)
+            loaded = in_one_step(self.on_step, name, spec.load)
+            target, context = loaded.target, loaded.context()
+            contract = context.run(contract_of, target)
+            described = context.run(describe, contract)
+            config = context.run(self._config, spec, target)
             entry = self._entry(spec, target, contract, described)
             await self.registry.put(entry, described.schemas)
-            await self._start(spec, target, contract, config, name)
+            await self._start(spec, target, contract, config, context)
         except BaseException:
             await self.registry.drop(name)
             raise
@@ -85,10 +87,10 @@ class Node:
         log.info("%s is RUNNING", name)
         return running
 
-    async def _start(self, spec: HostSpec, target: Any, contract: Contract, config: Any, name: str) -> None:
-        counters = Counters()
+    async def _start(self, spec: HostSpec, target: Any, contract: Contract, config: Any, context: Context) -> None:
+        name, counters = f"{spec.manifest.name}@{self.node}", Counters()
         environment = self._environment(name, spec, config, contract, counters)
-        instance = Instance(target, contract, environment, self.bus, self._proxies, counters, self.on_step)
+        instance = Instance(target, contract, environment, self.bus, self._proxies, counters, self.on_step, context)
         self.instances[name] = instance
         try:
             await instance.start()

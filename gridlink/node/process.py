@@ -26,7 +26,7 @@ from gridlink.codec import dumps
 from gridlink.config import credentials, write_atomically
 from gridlink.errors import GridlinkError, ModuleInvalid, ServerUnreachable, StartFailed
 from gridlink.module.module import HostSpec
-from gridlink.node.bundle import load_alone, load_entry, read_bundle
+from gridlink.node.bundle import load_alone, load_installed, read_bundle
 from gridlink.node.logs import set_up
 from gridlink.node.node import Node
 from gridlink.node.settings import HostSetting, NodeFile, NodeSettings
@@ -120,7 +120,7 @@ async def _run_node(settings: NodeSettings, lifeline: _Lifeline, ending: asyncio
 async def _host_all(node: Node, hosts: tuple[HostSetting, ...]) -> None:
     for setting in hosts:
         bundle = read_bundle(Path(setting.directory))
-        load = partial(load_entry, bundle.manifest.entry) if setting.installed else partial(load_alone, bundle)
+        load = partial(load_installed, bundle) if setting.installed else partial(load_alone, bundle)
         await node.host(
             HostSpec(
                 manifest=bundle.manifest,

@@ -21,8 +21,8 @@ BROKEN: dict[str, tuple[str, dict[str, object], str]] = {
     "no_version": (good("a"), {"version": None}, "the field 'version' is missing"),
     "unknown_field": (good("a"), {"colour": "red"}, "unknown field 'colour'"),
     "bad_version": (good("a"), {"version": "one"}, "expected a version as SemVer writes it"),
-    "no_package": (good("a"), {"entry": "elsewhere:Probe"}, "no package 'elsewhere'"),
-    "no_class": (good("a"), {"entry": "no_class:Other"}, "has no 'Other'"),
+    "no_package": (good("a"), {"entry": "elsewhere:Probe"}, "'elsewhere"),
+    "no_class": (good("a"), {"entry": "no_class:Other"}, "'Other'"),
     "not_a_module": ("class Probe: pass", {}, "expected a class derived from gridlink.Module"),
     "raises_at_top": ("raise ValueError('at the top')", {"restart": QUICK}, "ValueError: at the top"),
     "raises_in_init": (
