@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf, isfinite
 
 STEP_S = 0.25  # a follower that is off by more real seconds is set right; less is a message's way here
 
@@ -74,8 +75,10 @@ class SiteClock:
 
     def lead(self, site_s: float, speed: float, leader: str) -> None:
         """Sets site time and its speed (> 0), as `leader`; the site's other nodes follow."""
-        if not speed > 0:
+        if not 0 < speed < inf:
             raise ValueError(f"speed: expected a number above 0, got {speed}")
+        if not isfinite(site_s):
+            raise ValueError(f"site time: expected Unix seconds, got {site_s}")
         self._leader, self._version = leader, self._version + 1
         self._set(site_s, speed)
         if self._on_lead is not None:
@@ -88,8 +91,11 @@ class SiteClock:
         return Reference(self.now(), self._speed, self._leader, self._version)
 
     def follow(self, reference: Reference) -> None:
-        """Takes over a reference that has just arrived, unless it is older or as good as what we have."""
-        if reference.version < self._version:
+        """Takes over a reference that has just arrived, unless it is older or as good as what we have.
+
+        Of two leaders that are at the same version the one with the later name wins, on every node.
+        """
+        if not reference.speed > 0 or (reference.version, reference.leader) < (self._version, self._leader):
             return
         off_s = abs(reference.site_s - self.now()) / reference.speed
         same = reference.version == self._version and reference.leader == self._leader

@@ -6,7 +6,10 @@ Typed payloads go through msgspec, untyped ones (`Any`) through orjson.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from itertools import chain
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -21,22 +24,35 @@ _NOTHING = (b"", b"null", b"{}")
 class Codec:
     """Encodes and decodes payloads of one type; `None` stands for a message without payload."""
 
-    __slots__ = ("_decode", "type")
+    __slots__ = ("_decode", "_empty", "type")
 
     def __init__(self, type_: Any) -> None:
         self.type = type_
         self._decode = None if type_ in (Any, None) else msgspec.json.Decoder(type_).decode
+        self._empty = self._what_empty_means()
 
     def decode(self, body: bytes) -> Any:
-        """The typed value in `body`. An empty body counts as `{}`. Raises PayloadInvalid with the JSON path."""
+        """The typed value in `body`. Raises PayloadInvalid with the JSON path.
+
+        An empty body counts as `null` where the type takes that, else as `{}`.
+        """
         if self._decode is None:
             return self._decode_untyped(body)
         try:
-            return self._decode(body or b"{}")
+            return self._decode(body or self._empty)
         except msgspec.ValidationError as error:
             raise _invalid(str(error)) from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise PayloadInvalid(f"expected JSON, got {_short(body)}: {error}", expected="JSON") from error
+
+    def _what_empty_means(self) -> bytes:
+        if self._decode is None:
+            return b""
+        try:
+            self._decode(b"null")
+        except msgspec.ValidationError:
+            return b"{}"
+        return b"null"
 
     def _decode_untyped(self, body: bytes) -> Any:
         if self.type is None:
@@ -50,7 +66,7 @@ class Codec:
 
     def encode(self, value: Any) -> bytes:
         """The JSON of `value`, checked: what is sent is what the receiver's codec will accept."""
-        body = encode(value)
+        body = encode(value) or self._empty
         if self._decode is not None or (self.type is None and value is not None):
             self.decode(body)
         return body
@@ -67,11 +83,28 @@ def encode(value: Any) -> bytes:
     if value is None:
         return b""
     try:
-        return _encoder.encode(value)
+        body = _encoder.encode(value)
+        if b"null" in body and (number := _not_finite(value)) is not None:
+            raise ValueError(f"JSON has no {number}, expected a finite number")
+        return body
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
         raise PayloadInvalid(
             f"a {type(value).__name__} can't be sent as JSON: {error}", got=type(value).__name__
         ) from error
+
+
+def _not_finite(value: Any) -> float | None:
+    """The first NaN or infinity in a value, which the encoder would turn into null."""
+    if isinstance(value, float):
+        return value if not isfinite(value) else None
+    if isinstance(value, Mapping):
+        parts: Iterable[Any] = chain(value.keys(), value.values())
+    elif isinstance(value, list | tuple | set | frozenset):
+        parts = value
+    else:
+        names: Iterable[str] = getattr(value, "__dataclass_fields__", getattr(value, "__struct_fields__", ()))
+        parts = (getattr(value, name, None) for name in names)
+    return next((found for part in parts if (found := _not_finite(part)) is not None), None)
 
 
 def dumps(value: Any, *, indent: bool = False) -> bytes:

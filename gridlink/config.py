@@ -6,7 +6,7 @@ import os
 import re
 import socket
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,11 +77,35 @@ def typed(document: Any, type_: Any, where: str) -> Any:
     if known is not None:
         if not isinstance(document, Mapping):
             raise ConfigInvalid(f"{where}: expected a JSON object, got {type(document).__name__}")
-        unknown = sorted(set(document) - set(known))
-        if unknown:
-            expected = ", ".join(known) or "no field at all"
-            raise ConfigInvalid(f"{where}: unknown setting '{unknown[0]}'; expected {expected}")
+        _refuse_unknown(document, known, where, "")
     try:
-        return msgspec.convert(document, type_)
+        value = msgspec.convert(document, type_)
     except (msgspec.ValidationError, TypeError, ValueError) as error:
         raise ConfigInvalid(f"{where}: {str(error).replace('`', chr(39))}") from error
+    _refuse_unknown_inside(document, value, where, "")
+    return value
+
+
+def _refuse_unknown(document: Mapping[str, Any], known: Iterable[str], where: str, prefix: str) -> None:
+    unknown = sorted(set(document).difference(known))
+    if unknown:
+        expected = ", ".join(prefix + name for name in known) or "no field at all"
+        raise ConfigInvalid(f"{where}: unknown setting '{prefix}{unknown[0]}'; expected {expected}")
+
+
+def _refuse_unknown_inside(document: Any, value: Any, where: str, prefix: str) -> None:
+    """The same at any depth: `value` is what `document` was read into."""
+    known = getattr(value, "__dataclass_fields__", None)
+    if isinstance(document, Mapping):
+        if known is not None:
+            _refuse_unknown(document, known, where, prefix)
+        for name, part in document.items():
+            inside = getattr(value, name, None) if known is not None else _item(value, name)
+            _refuse_unknown_inside(part, inside, where, f"{prefix}{name}.")
+    elif isinstance(document, list) and isinstance(value, list | tuple):
+        for part, inside in zip(document, value, strict=False):
+            _refuse_unknown_inside(part, inside, where, prefix)
+
+
+def _item(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else None

@@ -121,8 +121,16 @@ def check_handlers(cls: type) -> None:
                 else f"{where}: a handler is an `async def`; one that blocks is "
                 f"`@request({getattr(mark, 'type', name)!r}, thread=True)` and a plain `def`"
             )
+    _check_tuple(cls, "roles", str, '("storage",)')
+    _check_tuple(cls, "publishes", Topic, '(Topic("oltc", tapChanged=TapChanged),)')
     for role in cls.roles:  # type: ignore[attr-defined]
         token(role, f"{cls.__qualname__}.roles")
+
+
+def _check_tuple(cls: type, name: str, of: type, example: str) -> None:
+    declared = getattr(cls, name)
+    if not isinstance(declared, tuple | list) or not all(isinstance(one, of) for one in declared):
+        raise ModuleInvalid(f"{cls.__qualname__}.{name}: expected a tuple such as {example}, got {declared!r}")
 
 
 def contract_of(cls: type) -> Contract:
@@ -139,6 +147,9 @@ def contract_of(cls: type) -> Contract:
             doc = inspect.getdoc(function) or ""
             requests[mark.type] = Served(mark.type, name, payload, reply, mark.thread, doc)
         elif isinstance(mark, SubscribeMark):
+            holder = next((h.handler for h in heard if (h.topic, h.type) == (mark.topic, mark.type)), None)
+            if holder is not None:
+                raise ModuleInvalid(f"{where}: {holder} takes {mark.type!r} of topic {mark.topic!r} already")
             heard.append(Heard(mark.topic, mark.type, name, payload))
         else:
             timed.append(Timed(mark.seconds, name))

@@ -94,6 +94,12 @@ class Busy(GridlinkError):
     code = 429
 
 
+class Stopping(GridlinkError):
+    """The receiver is on its way out. The request was not begun: another member can have it."""
+
+    code = 503
+
+
 class HandlerFailed(GridlinkError):
     """The handler raised something that isn't a GridlinkError."""
 

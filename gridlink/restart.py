@@ -30,7 +30,7 @@ class RestartHistory:
         if count > self.intensity:
             return None
         shortest_s, longest_s = self.backoff_s
-        return float(min(longest_s, shortest_s * 2.0 ** (count - 1)))
+        return float(min(longest_s, shortest_s * 2.0 ** min(count - 1, 64)))
 
     def reset(self) -> None:
         """Forgets all failures: an operator asked for a fresh start."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Iterable
 
 from gridlink.address import Address, readable
 from gridlink.bus.deadlines import Deadlines
-from gridlink.bus.protocol import Receiver
+from gridlink.bus.protocol import Prefer, Receiver
 from gridlink.errors import Closed, GridlinkError, NoSuchInstance, NoSuchRole, PayloadTooLarge
 from gridlink.message import Message
 
@@ -18,7 +19,9 @@ class LocalBus:
     """Keeps gridlink.bus.Bus for the instances of one process."""
 
     def __init__(self, node: str = "local", site: str = "local") -> None:
-        self.node, self.site = node, site
+        self.node, self.site, self.url = node, site, ""
+        self.on_reconnect: Callable[[], None] | None = None
+        self.own_share: Callable[[Address], float] = lambda _: 1.0
         self.max_payload_bytes = MAX_PAYLOAD_BYTES
         self._members: dict[Address, deque[Receiver]] = {}
         self._listeners: dict[Address, dict[str, list[Receiver]]] = {}
@@ -29,7 +32,10 @@ class LocalBus:
         """Whether a receiver of this process serves the address."""
         return address in self._members
 
-    async def request(self, message: Message) -> bytes:
+    async def connected(self) -> None:
+        """See gridlink.bus.Bus. In one process there is nothing to lose."""
+
+    async def request(self, message: Message, prefer: Prefer = "local") -> bytes:
         """See gridlink.bus.Bus. Here every member is local."""
         self.check(message)
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -110,6 +116,9 @@ class LocalBus:
         if not types:
             del self._listeners[address]
         return not types
+
+    async def answer_all(self, subject_name: str, answers: Callable[[str], Iterable[bytes]]) -> None:
+        """See gridlink.bus.Bus. No program outside reaches this bus: nobody will ask."""
 
     async def aclose(self) -> None:
         """See gridlink.bus.Bus."""

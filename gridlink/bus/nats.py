@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from gridlink import lean
@@ -19,9 +20,9 @@ from gridlink.address import Address, parse, readable, subject
 from gridlink.bus import wire
 from gridlink.bus.deadlines import Deadlines
 from gridlink.bus.local import LocalBus, Registration, nobody
-from gridlink.bus.protocol import Receiver
+from gridlink.bus.protocol import Prefer, Receiver
 from gridlink.config import Credentials
-from gridlink.errors import Closed, ConnectionLost, GridlinkError, ServerUnreachable
+from gridlink.errors import Closed, ConnectionLost, GridlinkError, NoSuchRole, ServerUnreachable, Stopping
 from gridlink.message import Message
 
 with lean.ImportingNats():
@@ -54,6 +55,8 @@ class NatsBus:
         self.local = LocalBus(node, site)
         self.lost_events = 0
         self.on_reconnect: Callable[[], None] | None = None
+        self.own_share: Callable[[Address], float] = lambda _: 1.0  # which part of an address's members is ours
+        self._up = asyncio.Event()
         self._client = _Client()
         self._inbox = f"_INBOX.{node}.{secrets.token_hex(6)}"
         self._tokens = itertools.count(1)
@@ -104,11 +107,25 @@ class NatsBus:
         self.local.max_payload_bytes = self._client.max_payload
         await self._client.subscribe(f"{self._inbox}.*", cb=self._replied, **_LIMITS)
         await self._client.flush()
+        self._up.set()
 
-    async def request(self, message: Message) -> bytes:
+    async def connected(self) -> None:
         """See gridlink.bus.Bus."""
-        if self.local.has_member(message.address):
+        await self._up.wait()
+
+    async def request(self, message: Message, prefer: Prefer = "local") -> bytes:
+        """See gridlink.bus.Bus."""
+        here = self.local.has_member(message.address)
+        if here and (prefer == "local" or random.random() < self.own_share(message.address)):
             return await self.local.request(message)
+        try:
+            return await self._request(message)
+        except NoSuchRole:
+            if not here:
+                raise
+            return await self.local.request(message)
+
+    async def _request(self, message: Message) -> bytes:
         self.local.check(message)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[bytes] = loop.create_future()
@@ -166,6 +183,17 @@ class NatsBus:
         await self._ensure(address, "", self._published)
         return NatsRegistration(self, address, registration)
 
+    async def answer_all(self, subject_name: str, answers: Callable[[str], Iterable[bytes]]) -> None:
+        """Answers requests on a subject that isn't Gridlink's own, each with any number of replies, from now on."""
+
+        async def asked(received: Msg) -> None:
+            if received.reply:
+                for body in answers(received.subject):
+                    await self._answer(received.reply)(body)
+
+        await self._client.subscribe(subject_name, cb=asked, **_LIMITS)
+        await self._client.flush()
+
     async def forget(self, address: Address) -> None:
         """Ends the node's NATS subscription for an address that no instance serves any more."""
         subscription = self._subscriptions.pop(subject(self.site, address, "*"), None)
@@ -213,7 +241,10 @@ class NatsBus:
             wants_reply = bool(received.reply)
             message = wire.message_of(address, type_name, received.data, received.headers, wants_reply)
             answer = self._answer(received.reply)
-            refused = self.local.member(address).take_request(message, answer)
+            if self.local.has_member(address):
+                refused = self.local.member(address).take_request(message, answer)
+            else:
+                refused = Stopping(f"{readable(address)} has just left node {self.node}: try again")
         except GridlinkError as error:
             refused, answer = error, self._answer(received.reply)
         if refused is not None:
@@ -257,6 +288,7 @@ class NatsBus:
 
     async def _disconnected(self) -> None:
         # What nats-py has buffered would be sent after the reconnect, long after its sender was told that it failed.
+        self._up.clear()
         self._client._pending.clear()
         self._client._pending_data_size = 0
         if not self._closed:
@@ -265,6 +297,7 @@ class NatsBus:
 
     async def _reconnected(self) -> None:
         log.info("connected again to %s", self._client.connected_url and self._client.connected_url.netloc)
+        self._up.set()
         if self.on_reconnect is not None:
             self.on_reconnect()
 

@@ -6,8 +6,8 @@ answers from a task of its own, so that neither the sender's cancellation nor a 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Literal, Protocol
 
 from gridlink.address import Address
 from gridlink.errors import GridlinkError
@@ -15,6 +15,10 @@ from gridlink.message import Message
 
 Answer = Callable[[bytes | GridlinkError], Awaitable[None]]
 """Sends the reply or the error of one request to whoever sent it. Called at most once."""
+
+
+Prefer = Literal["local", "any"]
+"""`local`: a member in the sender's own node, if there is one. `any`: each member of the site is as likely."""
 
 
 class Receiver(Protocol):
@@ -42,12 +46,18 @@ class Bus(Protocol):
 
     node: str
     site: str
+    url: str  # of the server; empty where there is none
+    on_reconnect: Callable[[], None] | None  # called when a lost connection is there again
+    own_share: Callable[[Address], float]  # which part of an address's members is in this node, from 0 to 1
 
     @property
     def max_payload_bytes(self) -> int:
         """The largest payload that it carries."""
 
-    async def request(self, message: Message) -> bytes:
+    async def connected(self) -> None:
+        """Returns when messages can be sent; at once where nothing is wrong."""
+
+    async def request(self, message: Message, prefer: Prefer = "local") -> bytes:
         """Sends to one receiver and returns its reply.
 
         Raises NoSuchRole or NoSuchInstance at once where nobody is there, RequestTimeout at `message.deadline_s`,
@@ -65,6 +75,9 @@ class Bus(Protocol):
 
     async def subscribe(self, address: Address, type: str, receiver: Receiver) -> Subscription:
         """Registers a receiver for events of a type on a topic; `*` stands for all types."""
+
+    async def answer_all(self, subject_name: str, answers: Callable[[str], Iterable[bytes]]) -> None:
+        """Answers requests of other programs on a subject of theirs (`$SRV.>`), with any number of replies each."""
 
     async def aclose(self) -> None:
         """Ends all registrations, fails the requests in flight with Closed. May be called twice."""

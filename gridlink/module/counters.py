@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class RequestCounters:
+    """Of the requests of one type; times in nanoseconds of real time, waiting included."""
+
+    requests: int = 0
+    errors: int = 0  # any reply that is an error, refusals included
+    last_error: str = ""
+    processing_ns: int = 0
 
 
 @dataclass(slots=True)
@@ -15,3 +25,4 @@ class Counters:
     busy: int = 0  # requests refused because too many were in flight
     dropped_events: int = 0  # the oldest ones of a full inbox
     sent: int = 0  # requests, sends and events of its own
+    by_type: dict[str, RequestCounters] = field(default_factory=dict)

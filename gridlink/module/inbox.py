@@ -15,9 +15,9 @@ from contextvars import Context
 
 from gridlink.address import Address
 from gridlink.bus.protocol import Answer
-from gridlink.errors import Busy, Closed, GridlinkError, HandlerFailed, NoSuchType, RequestTimeout
+from gridlink.errors import Busy, ConnectionLost, GridlinkError, HandlerFailed, NoSuchType, RequestTimeout, Stopping
 from gridlink.message import Call, Message, current
-from gridlink.module.counters import Counters
+from gridlink.module.counters import Counters, RequestCounters
 from gridlink.tasks import Tasks
 
 log = logging.getLogger("gridlink.module")
@@ -42,6 +42,7 @@ class Inbox:
         self._name, self._requests, self._context, self._counters = name, requests, context, counters
         self._topics = {topic: _Topic(handlers) for topic, handlers in events.items()}
         self._tasks = Tasks(name)
+        self._counters.by_type = {name: RequestCounters() for name in requests}
         self._in_flight = 0
         self._closed = False
 
@@ -52,7 +53,7 @@ class Inbox:
             known = ", ".join(sorted(self._requests)) or "no requests"
             return NoSuchType(f"{self._name} doesn't serve {message.type!r}; it serves {known}")
         if self._closed:
-            return Closed(f"{self._name} is stopping")
+            return Stopping(f"{self._name} is stopping: {message.type} was not begun, try again")
         if self._in_flight >= MAX_IN_FLIGHT:
             self._counters.busy += 1
             return Busy(f"{self._name} has {MAX_IN_FLIGHT} requests in flight: try again later")
@@ -65,12 +66,14 @@ class Inbox:
 
     async def _serve(self, call: Call, message: Message, answer: Answer) -> None:
         current.set(message)
+        counters, began_ns = self._counters.by_type[message.type], time.perf_counter_ns()
         try:
             result = await call(message)
         except GridlinkError as error:
             result = error
         except asyncio.CancelledError:
-            await answer(Closed(f"{self._name} was stopped while it handled {message.type}"))
+            text = f"{self._name} was stopped while it handled {message.type}: it may still be done"
+            await answer(ConnectionLost(text))
             raise
         except Exception as error:  # a handler is the author's code: it may raise anything
             self._counters.errors += 1
@@ -78,6 +81,11 @@ class Inbox:
             result = HandlerFailed(f"{self._name}, {message.type}: {type(error).__name__}: {error}")
         finally:
             self._in_flight -= 1
+            counters.requests += 1
+            counters.processing_ns += time.perf_counter_ns() - began_ns
+        if isinstance(result, GridlinkError):
+            counters.errors += 1
+            counters.last_error = f"{result.code}:{result}"
         await answer(result)
 
     def take_event(self, message: Message) -> None:

@@ -6,10 +6,11 @@ import itertools
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar, overload
 
 from gridlink import address
-from gridlink.bus.protocol import Bus
+from gridlink.bus.protocol import Bus, Prefer
 from gridlink.errors import NotDeclared
 from gridlink.message import Call, Message
 from gridlink.module.counters import Counters
@@ -35,16 +36,16 @@ class Sender:
         self._prefix = secrets.token_hex(4)
         self._ids = itertools.count(1)
         self._send = validate_request(Any, outgoing(self._proxies, bus.send))
-        self._requests: dict[Any, Call] = {}
+        self._requests: dict[tuple[Any, Prefer], Call] = {}
         self._events: dict[tuple[str, str], Call] = {}
 
     @overload
     async def request(
-        self, to: str, type: str, payload: Any = None, *, reply: type[R], timeout_s: float = ...
+        self, to: str, type: str, payload: Any = None, *, reply: type[R], timeout_s: float = ..., prefer: Prefer = ...
     ) -> R: ...
     @overload
     async def request(
-        self, to: str, type: str, payload: Any = None, *, reply: Any = ..., timeout_s: float = ...
+        self, to: str, type: str, payload: Any = None, *, reply: Any = ..., timeout_s: float = ..., prefer: Prefer = ...
     ) -> Any: ...
     async def request(
         self,
@@ -54,16 +55,18 @@ class Sender:
         *,
         reply: Any = Any,
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        prefer: Prefer = "local",
     ) -> Any:
         """Asks a role (`storage`) or an instance (`storage@node`) and returns its reply as a `reply`.
 
-        `timeout_s` is real time. Raises NoSuchRole or NoSuchInstance at once, RequestTimeout, ConnectionLost,
-        PayloadInvalid, ReplyInvalid, and whatever the handler refused with. Cancelling it doesn't cancel the handler.
+        `timeout_s` is real time; `prefer` is for a role with members elsewhere. Raises NoSuchRole or NoSuchInstance at
+        once, RequestTimeout, ConnectionLost, PayloadInvalid, ReplyInvalid, and whatever the handler refused with.
+        Cancelling it doesn't cancel the handler.
         """
-        call = self._requests.get(reply)
+        call = self._requests.get((reply, prefer))
         if call is None:
-            call = validate_request(reply, outgoing(self._proxies, self._bus.request))
-            self._requests[reply] = call
+            send = self._bus.request if prefer == "local" else partial(self._bus.request, prefer=prefer)
+            call = self._requests[reply, prefer] = validate_request(reply, outgoing(self._proxies, send))
         return await call(self._message(address.receiver(to), type, payload, time.monotonic() + timeout_s))
 
     async def send(self, to: str, type: str, payload: Any = None) -> None:

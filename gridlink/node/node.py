@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Mapping, Sequence
 from contextvars import Context
 from dataclasses import replace
@@ -23,9 +24,10 @@ from gridlink.module.instance import Instance
 from gridlink.module.module import Environment, HostSpec, ModuleClock, config_type
 from gridlink.module.sender import Sender
 from gridlink.module.steps import Tell, in_one_step
+from gridlink.node import discovery
 from gridlink.node.about import About
 from gridlink.node.bundle import CONFIG, read_config
-from gridlink.proxies import Proxy, Tracing
+from gridlink.proxies import Proxy, Retry, Tracing
 from gridlink.registry import Entry, Registry
 from gridlink.tasks import Tasks
 
@@ -35,21 +37,26 @@ log = logging.getLogger("gridlink.node")
 class Node:
     """Hosts instances on one bus. Keeps gridlink.module.Hosting for the managers among them."""
 
-    def __init__(self, bus: Bus, machine: str, *, proxies: Sequence[Proxy] | None = None) -> None:
+    def __init__(self, bus: Bus, machine: str, *, proxies: Sequence[Proxy] = ()) -> None:
         self.node, self.site = bus.node, bus.site
-        self.url = getattr(bus, "url", "")
+        self.url = bus.url
         self.bus, self.machine = bus, machine
         self.clock = SiteClock(self._lead_changed)
         self.registry = Registry(bus, machine, self.clock)
         self.instances: dict[str, Instance] = {}
-        self._proxies = (Tracing(),) if proxies is None else tuple(proxies)
+        retry = Retry(self.registry.idempotent, bus.connected)
+        self._proxies: tuple[Proxy, ...] = (*proxies, Tracing(), retry)
+        bus.own_share = self.registry.own_share
+        bus.on_reconnect = self.registry.rejoin
         self._about = About(self)
+        self._started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self.blocked: Mapping[str, str] = {}  # modules that blocked a former process of this node, and why not again
         self.on_step: Tell = _ignore  # told which module's code has the loop while it starts
 
     async def __aenter__(self) -> Node:
         await self.registry.__aenter__()
         await self._about.open()
+        await self.bus.answer_all(discovery.SUBJECTS, self._discovered)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -124,6 +131,7 @@ class Node:
             mode=spec.mode,
             state=State.STARTING,
             roles=contract.roles,
+            idempotent=spec.manifest.idempotent,
             topics=tuple(contract.published),
             description=(target.__doc__ or "").strip().partition("\n")[0],
             requests=described.requests,
@@ -159,6 +167,15 @@ class Node:
             data_dir=spec.data_dir,
             hosting=self,
         )
+
+    def _discovered(self, asked: str) -> list[bytes]:
+        running = [
+            discovery.Service(role, entry, self.instances[entry.instance].counters, self._started, self.registry.boot)
+            for entry in self.registry.instances()
+            if entry.instance in self.instances and entry.state is State.RUNNING
+            for role in entry.roles
+        ]
+        return discovery.answers(asked, running, self.site)
 
     def _lead_changed(self) -> None:
         self.registry.lead_changed()

@@ -98,8 +98,6 @@ async def _run_node(settings: NodeSettings, lifeline: _Lifeline, ending: asyncio
     node = Node(bus, settings.machine)
     node.blocked = settings.blocked
     node.on_step = lambda name: lifeline.say(STARTING, name.partition("@")[0])
-    if hasattr(bus, "on_reconnect"):
-        bus.on_reconnect = node.registry.rejoin
     async with node:
         tasks = Tasks("process")
         starting = tasks.spawn(_host_all(node, settings.hosts), name="hosting")

@@ -24,6 +24,7 @@ class Entry:
     state: State
     reason: str = ""  # why it is FAILED or waits
     roles: tuple[str, ...] = ()
+    idempotent: tuple[str, ...] = ()  # request types that may be done twice
     topics: tuple[str, ...] = ()  # that it publishes on
     description: str = ""
     requests: Digests = field(default_factory=dict)  # type -> {"payload": digest, "reply": digest}

@@ -19,7 +19,7 @@ from gridlink.address import Address
 from gridlink.bus.protocol import Answer, Bus, Subscription
 from gridlink.clock import SiteClock
 from gridlink.codec import codec
-from gridlink.errors import GridlinkError, NoSuchInstance, PayloadInvalid, RequestTimeout
+from gridlink.errors import AddressInvalid, GridlinkError, NoSuchInstance, PayloadInvalid, RequestTimeout
 from gridlink.lifecycle import State
 from gridlink.message import Message
 from gridlink.registry.entry import Announcement, Entry, Heartbeat, Leave, Sync
@@ -46,6 +46,7 @@ class Registry:
         self._own: dict[str, Entry] = {}
         self._version = 0
         self._schemas: dict[str, dict[str, Any]] = {}
+        self._shares: dict[Address, tuple[int, int]] = {}  # own members, all members; until something changes
         self._watchers: set[asyncio.Queue[Change]] = set()
         self._subscriptions: list[Subscription] = []
         self._tasks = Tasks("registry")
@@ -112,6 +113,29 @@ class Registry:
             and (name is None or entry.name == name)
             and (instance is None or entry.instance == instance)
         ]
+
+    def own_share(self, address: Address) -> float:
+        """Which part of a role's RUNNING members is on this node; 1 where it has none or isn't known."""
+        own, everywhere = self._members(address)
+        return own / everywhere if everywhere else 1.0
+
+    def idempotent(self, address: Address, type: str) -> bool:
+        """Whether a request of that type to the role or instance may be done twice: all who serve it say so."""
+        kind, _, name = address.partition(".")
+        if kind == "role":
+            found = self.find(role=name)
+        else:
+            node, _, module = name.partition(".")
+            found = self.find(instance=f"{module}@{node}")
+        return bool(found) and all(type in entry.idempotent for entry in found)
+
+    def _members(self, address: Address) -> tuple[int, int]:
+        known = self._shares.get(address)
+        if known is None:
+            members = self.find(role=address.partition(".")[2])
+            own = sum(entry.node == self._bus.node for entry in members)
+            known = self._shares[address] = (own, len(members))
+        return known
 
     async def watch(self) -> AsyncIterator[Change]:
         """Each change from now on. A watcher that is `WATCH_DEPTH` changes behind loses the oldest."""
@@ -243,7 +267,8 @@ class Registry:
         """Takes in what another node, or our own bus, says on the registry's subjects."""
         try:
             what = codec(_KINDS[message.type]).decode(message.payload)
-        except PayloadInvalid as error:
+            address.token(what.node, "node")
+        except (PayloadInvalid, AddressInvalid) as error:
             log.warning("a registry message of %s is ignored: %s", message.source, error)
             return
         if what.node == self._bus.node:
@@ -267,6 +292,7 @@ class Registry:
 
     def _notify(self, changes: Iterable[Change]) -> None:
         for change in changes:
+            self._shares.clear()
             for queue in self._watchers:
                 if queue.full():
                     queue.get_nowait()

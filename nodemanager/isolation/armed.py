@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,14 +21,16 @@ from nodemanager.isolation.layout import Layout, natives_below
 from nodemanager.isolation.natives import mapped, refusal
 from nodemanager.isolation.owner import add_root, remove_roots
 from nodemanager.isolation.scratch import remove_copy
-from nodemanager.isolation.space import BundleSpace, is_shared
+from nodemanager.isolation.space import BundleSpace
+from nodemanager.isolation.threads import threads_of
 
 # fmt: off
 THE_INTERPRETERS_OWN: Final = frozenset((
-    "__future__", "abc", "ast", "asyncio", "codecs", "collections", "concurrent", "contextlib", "contextvars", "copyreg",
-    "ctypes", "dataclasses", "encodings", "enum", "functools", "importlib", "inspect", "io", "keyword", "linecache",
-    "logging", "opcode", "os", "pathlib", "pickle", "pkgutil", "posixpath", "re", "runpy", "site", "stat", "string",
-    "threading", "token", "tokenize", "traceback", "types", "typing", "warnings", "weakref", "zipimport",
+    "__future__", "abc", "ast", "asyncio", "codecs", "collections", "concurrent", "contextlib", "contextvars",
+    "copyreg", "ctypes", "dataclasses", "encodings", "enum", "functools", "importlib", "inspect", "io", "keyword",
+    "linecache", "logging", "opcode", "os", "pathlib", "pickle", "pkgutil", "posixpath", "re", "runpy", "site",
+    "stat", "string", "threading", "token", "tokenize", "traceback", "types", "typing", "warnings", "weakref",
+    "zipimport",
 ))
 # fmt: on
 
@@ -85,7 +88,7 @@ class Armed:
             self._drop_scratch(space)
             raise
         exile(top for top in space.tops if top in sys.stdlib_module_names)
-        space.tops |= {top for top in layout.namespaces if not is_shared(top)}
+        space.tops |= layout.namespaces - sys.stdlib_module_names
         space.isolated = True
         for root in {layout.directory, *space.roots}:
             add_root(root, space)
@@ -108,10 +111,14 @@ class Armed:
 
     def leave(self, space: BundleSpace, keep_lib: bool) -> None:
         """Takes a bundle out, with what it left in the interpreter."""
+        left = [thread.name for thread in threads_of(space)]
+        if left:
+            logging.getLogger(__name__).warning("%s was unloaded, but its threads %s still run", space.name, left)
         clean(space)
         self._layers.release(space, keep_lib)
         remove_roots(space)
         recall(top for top in space.tops if top in sys.stdlib_module_names)
+        space.tops.clear()  # a thread that still runs finds nothing, rather than loading it again
         self._drop_scratch(space)
 
     def end(self) -> None:

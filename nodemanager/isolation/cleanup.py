@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import gc
 import linecache
+import logging
 import sys
+from collections.abc import Callable
 from types import MethodType, ModuleType
 from typing import Any
 
@@ -17,13 +19,20 @@ from nodemanager.isolation.space import HANDLER_OF, Space
 def clean(space: Space) -> None:
     """Undoes what the space's code registered, empties its caches and drops its modules. Runs its atexit callbacks."""
     while space.left_behind:
-        space.run(space.left_behind.pop())
+        _run_callback(space, space.left_behind.pop())
     _clean_warnings(space)
     _clean_logging(space)
     _clean_type_caches(space)
     _clean_paths(space)
     space.modules.clear()
     space.finders.clear()
+
+
+def _run_callback(space: Space, callback: Callable[[], object]) -> None:
+    try:
+        space.run(callback)
+    except Exception:
+        logging.getLogger(__name__).exception("an atexit callback of %s failed at its unload", space.name)
 
 
 def _clean_paths(space: Space) -> None:
@@ -51,10 +60,7 @@ def _clean_warnings(space: Space) -> None:
 
 
 def _clean_logging(space: Space) -> None:
-    logging: Any = sys.modules.get("logging")
-    if logging is None:
-        return
-    manager = logging.Logger.manager
+    manager: Any = logging.Logger.manager
     for name, logger in [("root", logging.root), *manager.loggerDict.items()]:
         if isinstance(logger, logging.Logger):
             for handler in [handler for handler in logger.handlers if _is_handler_of(space, handler)]:

@@ -70,7 +70,7 @@ class _Process:
         layout = _layout(directory, name)
         tops = layout.packages | layout.namespaces
         if top not in tops and top in _HOSTS_OWN.union(visible):
-            return LoadedBundle(None, _resolve(entry), name, lambda keep_lib: None)
+            return LoadedBundle(None, _of_host(entry, name), name, lambda keep_lib: None)
         if top not in tops or layout.packages & _HOSTS_OWN:
             raise ModuleInvalid(
                 f"{name}: its entry is {entry!r}, but {directory} holds {sorted(layout.packages) or 'no package'}"
@@ -157,6 +157,13 @@ def _layout(directory: Path, name: str) -> Layout:
         return read_layout(directory)
     except OSError as error:
         raise ModuleInvalid(f"{name}: its directory can't be read: {error}") from error
+
+
+def _of_host(entry: str, name: str) -> Any:
+    try:
+        return _resolve(entry)
+    except (ImportError, AttributeError) as error:
+        raise ModuleInvalid(f"{name}: {entry} can't be loaded from the host: {error}") from error
 
 
 def _resolve(entry: str) -> Any:

@@ -6,6 +6,7 @@ same file again breaks many. It goes when the bundle comes back with another `li
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 
 from nodemanager.isolation.cleanup import clean
@@ -14,7 +15,7 @@ from nodemanager.isolation.layout import Native, digest, natives_below, top_leve
 from nodemanager.isolation.moving import rehome
 from nodemanager.isolation.natives import mapped, refusal
 from nodemanager.isolation.scratch import fresh_copy, remove_copy
-from nodemanager.isolation.space import BundleSpace, LibSpace, is_shared
+from nodemanager.isolation.space import BundleSpace, LibSpace
 
 
 def copied(name: str, root: str) -> str:
@@ -82,6 +83,7 @@ class Layers:
     def _drop(self, layer: LibSpace) -> None:
         self._layers.pop(layer.key, None)
         clean(layer)
+        layer.tops.clear()
         if layer.scratch is not None:
             remove_copy(layer.scratch)
 
@@ -96,6 +98,8 @@ class Layers:
             if any(now.holds(native) for native in natives):
                 scratch = copied(name, root)
                 natives = list(natives_below(scratch))
-        layer = LibSpace(name, scratch or root, (top for top, _ in top_level(root) if not is_shared(top)), key)
+        layer = LibSpace(
+            name, scratch or root, (top for top, _ in top_level(root) if top not in sys.stdlib_module_names), key
+        )
         layer.natives, layer.scratch = [native.inode for native in natives], scratch
         return layer

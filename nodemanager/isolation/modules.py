@@ -12,7 +12,7 @@ from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from types import FrameType, ModuleType
 from typing import Any, Final
 
-from nodemanager.isolation.owner import IS_HOST, acting, is_importing, kinds, owner
+from nodemanager.isolation.owner import IS_HOST, acting, is_importing, is_looking_into, kinds, owner
 from nodemanager.isolation.space import HOST, MARK, Space, is_shared
 
 MISSING: Final[Any] = object()
@@ -46,6 +46,10 @@ def find(name: str, top: str, frame: FrameType | None) -> Any:
     home = space.home(top, frame)
     if home is None:
         return MISSING
+    if home is HOST and is_looking_into(frame, top):
+        module = _on_behalf(name, top, frame)
+        if module is not MISSING:
+            return module
     module = home.modules.get(name, MISSING)
     if module is MISSING:
         if initialising.space is home:
@@ -61,7 +65,7 @@ def _on_behalf(name: str, top: str, frame: FrameType | None) -> Any:
 
 
 def writable(name: object, frame: FrameType | None) -> dict[str, ModuleType] | None:
-    """The dict that holds `name` for the code in `frame`; None for the real one. A new name belongs to who writes it."""
+    """The dict that holds `name` for the code in `frame`; None for the real one. A new name is whose code writes it."""
     if type(name) is not str:
         return None
     top = name.partition(".")[0]

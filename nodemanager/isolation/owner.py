@@ -7,6 +7,7 @@ left, and at the event loop's own frames, the task's context decides, then the t
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from types import FrameType
 from typing import Final
@@ -17,9 +18,11 @@ ACTS_FOR_CALLER: Final = 0
 IS_HOST: Final = 1
 IS_LOOP: Final = 2
 IS_STDLIB: Final = 3
+IS_MIDDLEWARE: Final = 4
 _STDLIB = os.path.dirname(os.__file__) + os.sep
 _THIS = os.path.dirname(__file__) + os.sep
 _LOOP_FILES = frozenset(_STDLIB + "asyncio" + os.sep + name for name in ("base_events.py", "events.py", "runners.py"))
+_MIDDLEWARE = ("gridlink", "msgspec")  # the host's code that looks into bundles' classes for them
 _LOOP_FUNCTIONS = frozenset({"_run", "_run_once", "run", "run_forever", "run_until_complete"})
 kinds: dict[str, int | BundleSpace] = {}
 _roots: dict[str, list[BundleSpace]] = {}
@@ -49,10 +52,15 @@ def _kind(file: str) -> int | BundleSpace:
     if file.startswith(("<", _THIS)):
         return ACTS_FOR_CALLER
     if not file.startswith(_STDLIB) or "site-packages" in file or "dist-packages" in file:
-        return IS_HOST
+        return IS_MIDDLEWARE if _is_middleware(file) else IS_HOST
     if file in _LOOP_FILES:
         return IS_LOOP
     return ACTS_FOR_CALLER if file.startswith(_STDLIB + "importlib" + os.sep) else IS_STDLIB
+
+
+def _is_middleware(file: str) -> bool:
+    modules = [dict.get(sys.modules, name) or HOST.modules.get(name) for name in _MIDDLEWARE]
+    return any(file.startswith(path + os.sep) for module in modules for path in getattr(module, "__path__", ()))
 
 
 def kind_of(file: str) -> int | BundleSpace:
@@ -71,13 +79,13 @@ def inherited_space() -> Space | None:
 
 
 def owner(frame: FrameType | None, top: str = "") -> Space:
-    """The space in whose name the code in `frame` asks for the top-level name `top`; the host where there is no other."""
+    """The space in whose name the code in `frame` asks for the top-level name `top`; the host if there is no other."""
     while frame is not None:
         space: Space | None = frame.f_builtins.get(MARK)
         if space is not None:
             return space
         kind = kind_of(frame.f_code.co_filename)
-        if kind is IS_HOST:
+        if kind is IS_HOST or kind is IS_MIDDLEWARE:
             return HOST
         if isinstance(kind, Space):
             return kind
@@ -92,7 +100,7 @@ def owner(frame: FrameType | None, top: str = "") -> Space:
 
 
 def acting(frame: FrameType | None) -> Space:
-    """The bundle on whose behalf the host's code in `frame` runs: a frame further out, else the task's, else the host."""
+    """The bundle on whose behalf the host's code in `frame` runs: a frame further out, the task's, else the host."""
     while frame is not None:
         space: Space | None = frame.f_builtins.get(MARK)
         if space is not None:
@@ -101,6 +109,17 @@ def acting(frame: FrameType | None) -> Space:
             break
         frame = frame.f_back
     return inherited_space() or HOST
+
+
+def is_looking_into(frame: FrameType | None, top: str) -> bool:
+    """Whether the host's code in `frame` resolves something of a bundle: the middleware, not importing, not its own."""
+    found = frame
+    while found is not None and kind_of(found.f_code.co_filename) not in (IS_HOST, IS_MIDDLEWARE):
+        found = found.f_back
+    if found is None or kind_of(found.f_code.co_filename) is IS_HOST or is_importing(frame):
+        return False
+    name: str = found.f_globals.get("__name__", "")
+    return name.partition(".")[0] != top
 
 
 def is_importing(frame: FrameType | None) -> bool:

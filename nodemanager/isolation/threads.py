@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures.thread import ThreadPoolExecutor, _worker
 from threading import Thread
+from threading import enumerate as enumerate_threads
 from typing import Any
 
 from nodemanager.isolation.owner import inherited, owner
@@ -17,6 +18,11 @@ _INHERITED = "_gridlink_space"
 def bundle_of(space: Space) -> BundleSpace | None:
     """The bundle that a space's code works for; None for the host's."""
     return space.user(None) if isinstance(space, LibSpace) else space if isinstance(space, BundleSpace) else None
+
+
+def threads_of(space: BundleSpace) -> list[Thread]:
+    """The running threads that a bundle started."""
+    return [thread for thread in enumerate_threads() if vars(thread).get(_INHERITED) is space]
 
 
 def scoped_start(original: Callable[[Thread], None]) -> Callable[[Thread], None]:
@@ -37,7 +43,7 @@ def scoped_bootstrap(original: Callable[[Thread], None]) -> Callable[[Thread], N
     """What replaces `Thread._bootstrap_inner` while armed."""
 
     def _bootstrap_inner(self: Thread) -> None:
-        inherited.space = vars(self).pop(_INHERITED, None)
+        inherited.space = vars(self).get(_INHERITED)
         original(self)
 
     return _bootstrap_inner

@@ -1,0 +1,118 @@
+"""`python -m gridlink.bench.plot FIGURE FILE`: draws the JSON on stdin with matplotlib, in a process of its own.
+
+The ending of FILE says the format, .png or .svg. matplotlib comes with the extra `bench`.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from gridlink.bench.errors import BenchFailed
+
+ENDINGS = (".png", ".svg")
+BLUE, ORANGE, GREY = "#1f5a99", "#d9822b", "#8a8a8a"
+
+
+def check(file: Path) -> None:
+    """Raises BenchFailed for what could not be drawn later: no matplotlib, another ending, no directory."""
+    if file.suffix not in ENDINGS:
+        raise BenchFailed(f"--plot {file}: expected a file ending in {' or '.join(ENDINGS)}, came {file.suffix!r}")
+    if not file.absolute().parent.is_dir():
+        raise BenchFailed(f"--plot {file}: there is no directory {file.absolute().parent}: make it first")
+    if find_spec("matplotlib") is None:
+        raise BenchFailed("--plot needs matplotlib, which isn't installed: pip install 'gridlink[bench]'")
+
+
+def draw(figure: str, file: Path, data: Mapping[str, Any]) -> None:
+    """Has a figure of FIGURES drawn into a file. Raises BenchFailed with what matplotlib said last."""
+    command = [sys.executable, "-m", "gridlink.bench.plot", figure, str(file)]
+    done = subprocess.run(command, input=json.dumps(data), capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
+        raise BenchFailed(f"--plot {file}: it could not be drawn; matplotlib said: {said}")
+
+
+def segments(report: Mapping[str, Any], mode: str) -> list[tuple[str, float]]:
+    """The parts of a mode's bar, from the bottom, in MiB. A node is split into its libraries and the rest."""
+    parts = {name: pss for name, pss in report["modes"][mode]["by_module"].items() if pss is not None}
+    libraries_pss, node = report["libraries_pss_mib"], parts.pop("node", None)
+    found = [("guardian", parts.pop("guardian"))] if "guardian" in parts else []
+    if node is not None and libraries_pss is not None and libraries_pss < node:
+        found += [("libraries, once", libraries_pss), ("Gridlink and all modules", round(node - libraries_pss, 2))]
+    elif node is not None:
+        found.append(("libraries, Gridlink and all modules", node))
+    return found + sorted(parts.items())
+
+
+def memory_figure(report: Mapping[str, Any]) -> Any:
+    """One stacked bar a mode, after Figure 8 of the paper."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 - in this process alone
+
+    figure = Figure(figsize=(7.5, 6.5), layout="constrained")
+    axes = figure.subplots()
+    highest = max(mode["pss_mib"] for mode in report["modes"].values())
+    for x, mode in enumerate(report["modes"]):
+        bottom = 0.0
+        for number, (name, height) in enumerate(segments(report, mode)):
+            shade = (BLUE, ORANGE)[number % 2]
+            axes.bar(x, height, 0.6, bottom=bottom, color=shade, alpha=0.75, edgecolor="white", linewidth=1.5)
+            if height > highest * 0.025:
+                label = f"{name} {height:.1f}"
+                axes.text(x, bottom + height / 2, label, ha="center", va="center", fontsize=8, color="white")
+            else:
+                axes.text(x + 0.31, bottom + height / 2, f" {name} {height:.1f}", ha="left", va="center", fontsize=8)
+            bottom += height
+        axes.text(x, bottom, f"{bottom:.1f} MiB", ha="center", va="bottom", fontsize=11, fontweight="bold")
+    axes.set_xticks(range(len(report["modes"])), [f"--mode {mode}" for mode in report["modes"]])
+    axes.set_xlim(-0.6, len(report["modes"]) - 0.1)
+    axes.set_ylim(0, highest * 1.1)
+    axes.set_ylabel("PSS of all Python processes, MiB")
+    axes.set_title(f"Seven modules of the use case (nats-server apart: {report['nats_server_pss_mib']:.1f} MiB)")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def grid_figure(data: Mapping[str, Any]) -> Any:
+    """Both days' lowest and highest voltage with control and with the tap changer at rest, and the limits."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 - in this process alone
+
+    figure = Figure(figsize=(12, 5), layout="constrained")
+    panels = figure.subplots(1, len(data["days"]), sharey=True)
+    for axes, day in zip(panels, data["days"], strict=True):
+        _band(axes, day["fixed"], GREY, "tap changer at rest (tap 0)", 0.35)
+        _band(axes, day["control"], BLUE, "with control", 0.45)
+        for (name, limits), style in zip(data["limits_pu"].items(), ("-", "--"), strict=True):
+            for number, limit in enumerate(limits):
+                axes.axhline(limit, color=ORANGE, linestyle=style, linewidth=1.2, label=name if number == 0 else None)
+        axes.set(title=f"{day['day']} day", xlabel="hour", xlim=(0, 24), xticks=range(0, 25, 4), ylim=(0.86, 1.14))
+        axes.grid(visible=True, alpha=0.25)
+    panels[0].set_ylabel("lowest to highest voltage of all buses, pu")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    return figure
+
+
+def _band(axes: Any, curve: list[tuple[float, float, float]], color: str, label: str, alpha: float) -> None:
+    hours, lowest, highest = zip(*[*curve, (24.0, *curve[-1][1:])], strict=True)
+    axes.fill_between(hours, lowest, highest, step="post", color=color, alpha=alpha, linewidth=0, label=label)
+    for values in (lowest, highest):
+        axes.step(hours, values, where="post", color=color, linewidth=1.2)
+
+
+FIGURES = {"memory": memory_figure, "grid": grid_figure}
+
+
+def main() -> None:
+    """Draws what stdin brings."""
+    figure, file = sys.argv[1:]
+    FIGURES[figure](json.load(sys.stdin)).savefig(file, dpi=150)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""A real `gridlink-node` on a temporary managed directory with the use case's bundles; ended whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from gridlink.bench.errors import BenchFailed
+from gridlink.clock import SiteClock
+from gridlink.module.sender import Sender
+from gridlink.node.process import open_bus
+from gridlink.node.shipped import shipped_bundles
+from gridlink.registry import Entry, Registry
+
+SITE = "bench"
+UP_WITHIN_S = 30.0
+RUNNING_WITHIN_S = 60.0
+START = "import sys; from gridlink.cli.node import main; sys.argv[0] = 'gridlink-node'; main()"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A site whose modules are RUNNING. `entries`: theirs; `guardian` and `nats_server`: process ids."""
+
+    url: str
+    guardian: int
+    nats_server: int
+    entries: tuple[Entry, ...]
+
+    def pids(self) -> list[int]:
+        """Every process of the run, the guardian first."""
+        found = psutil.Process(self.guardian).children(recursive=True)
+        return [self.guardian, *(child.pid for child in found)]
+
+    async def imports(self) -> list[str]:
+        """What the node that hosts the AppManager has imported."""
+        node = next(entry.node for entry in self.entries if entry.name == "appmanager")
+        async with _looking(self.url) as (_, sender):
+            names: list[str] = await sender.request(f"_node@{node}", "imports")
+        return names
+
+
+@asynccontextmanager
+async def site(options: Sequence[str], modules: Sequence[str]) -> AsyncIterator[Site]:
+    """Starts `gridlink-node` with the options, and waits until the modules are RUNNING. Raises BenchFailed."""
+    with tempfile.TemporaryDirectory(prefix="gridlink-bench-") as temporary:
+        managed = Path(temporary) / "managed"
+        prepare(managed)
+        output = Path(temporary) / "output"
+        process = _start(managed, output, options)
+        try:
+            file = await _node_file(managed, process, output)
+            entries = await _running(file["url"], modules, output)
+            yield Site(file["url"], process.pid, file["pids"]["nats_server"], entries)
+        finally:
+            await asyncio.to_thread(_end, process)
+
+
+def prepare(managed: Path) -> None:
+    """A managed directory with the delivered bundles; the dashboard takes any free port."""
+    shutil.copytree(shipped_bundles(), managed, ignore=shutil.ignore_patterns("__pycache__"))
+    dashboard = managed / "dashboard_interface" / "config.json"
+    document = json.loads(dashboard.read_text())
+    dashboard.write_text(json.dumps({**document, "port": 0}))
+
+
+def bundle_packages() -> set[str]:
+    """The names of the delivered bundles' packages."""
+    return {path.parent.name for path in shipped_bundles().glob("*/*/__init__.py")}
+
+
+def _start(managed: Path, output: Path, options: Sequence[str]) -> subprocess.Popen[bytes]:
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("NATS_", "GRIDLINK_"))}
+    arguments = ["--manage", str(managed), "--no-view", "--site", SITE, *options]
+    with output.open("wb") as file:
+        return subprocess.Popen(
+            [sys.executable, "-c", START, *arguments], stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=ours
+        )
+
+
+async def _node_file(managed: Path, process: subprocess.Popen[bytes], output: Path) -> Any:
+    file = managed / ".gridlink" / "node.json"
+    deadline_s = time.monotonic() + UP_WITHIN_S
+    while not file.exists():
+        if process.poll() is not None or time.monotonic() > deadline_s:
+            raise BenchFailed(f"gridlink-node did not come up; it said: {_said(output)}")
+        await asyncio.sleep(0.05)
+    return json.loads(file.read_text())
+
+
+async def _running(url: str, modules: Sequence[str], output: Path) -> tuple[Entry, ...]:
+    async with _looking(url) as (registry, _):
+        try:
+            async with asyncio.timeout(RUNNING_WITHIN_S):
+                found = [await registry.wait_for(name=name, timeout_s=RUNNING_WITHIN_S) for name in modules]
+        except TimeoutError as error:
+            states = ", ".join(f"{entry.name} {entry.state}" for entry in registry.instances())
+            raise BenchFailed(f"expected all RUNNING, came {states}; the node said: {_said(output)}") from error
+    return tuple(found)
+
+
+@asynccontextmanager
+async def _looking(url: str) -> AsyncIterator[tuple[Registry, Sender]]:
+    name = f"bench-{os.getpid()}"
+    bus = await open_bus(SITE, name, url)
+    try:
+        async with Registry(bus, "bench", SiteClock(), observer=True) as registry:
+            yield registry, Sender(bus, f"bench@{name}")
+    finally:
+        await bus.aclose()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _said(output: Path) -> str:
+    return " | ".join(output.read_text(errors="replace").strip().splitlines()[-3:]) or "nothing"

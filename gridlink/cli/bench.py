@@ -1,0 +1,164 @@
+"""`gridlink bench`: measures this machine. Each benchmark prints a table for people, or JSON for programs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gridlink.bench import plot
+from gridlink.errors import GridlinkError
+
+PLOT = click.option("--plot", "picture", type=click.Path(path_type=Path), metavar="FILE", help="Draw it: .png or .svg.")
+JSON = click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def command() -> None:
+    """Measure memory and the use case on this machine."""
+
+
+def _modes(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
+    from gridlink.bench.memory import MODES  # noqa: PLC0415 - the run's own imports, when it runs
+
+    modes = tuple(dict.fromkeys(value.split(",")))
+    if not set(modes) <= MODES.keys():
+        raise click.BadParameter(f"expected one or more of {', '.join(MODES)}, came {value!r}")
+    return modes
+
+
+@command.command()
+@JSON
+@PLOT
+@click.option(
+    "--seconds", "settle_s", type=click.FloatRange(min=0), default=60.0, show_default=True, help="Settle so long."
+)
+@click.option("--modes", default="process,node", show_default=True, callback=_modes, help="What to compare.")
+def memory(as_json: bool, picture: Path | None, settle_s: float, modes: tuple[str, ...]) -> None:
+    """The seven modules in processes of their own, and in one node: PSS of all their processes.
+
+    The guardian counts, nats-server is told apart. Beside them: what the libraries take in one bare process.
+    """
+    with _errors("memory"):
+        if picture is not None:
+            plot.check(picture)
+        from gridlink.bench import memory as bench  # noqa: PLC0415 - see above
+
+        report = asyncio.run(bench.memory(modes, settle_s, _say))
+        _warn_diluted(report)
+        _show(report, as_json, _memory_table)
+        if picture is not None:
+            plot.draw("memory", picture, report)
+
+
+@command.command()
+@JSON
+@PLOT
+@click.option("--speed", type=click.FloatRange(1, 100_000), default=2880.0, show_default=True, help="Site s a second.")
+@click.option(
+    "--reference",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Other reference solutions: summer_reference.csv and winter_reference.csv.",
+)
+def grid(as_json: bool, picture: Path | None, speed: float, reference: Path | None) -> None:
+    """The power flow against its references, and both days' voltages with the closed loop."""
+    with _errors("grid"):
+        if picture is not None:
+            plot.check(picture)
+        from gridlink.bench import grid as bench  # noqa: PLC0415 - see above
+
+        report, curves = asyncio.run(bench.grid(speed, reference, _say))
+        _show(report, as_json, _grid_table)
+        if picture is not None:
+            plot.draw("grid", picture, curves)
+
+
+@contextmanager
+def _errors(name: str) -> Iterator[None]:
+    try:
+        yield
+    except GridlinkError as error:
+        click.echo(f"gridlink bench {name}: {error}", err=True)
+        sys.exit(1)
+
+
+def _say(text: str) -> None:
+    if sys.stderr.isatty():
+        click.echo(text, err=True)
+
+
+def _warn_diluted(report: dict[str, Any]) -> None:
+    others = report["diluted_by_pids"]
+    if others:
+        pids = ", ".join(map(str, others))
+        text = f"other processes map this interpreter ({pids}): kernel_pss_mib is too small, pss_mib is not affected"
+        click.echo(text, err=True)
+
+
+def _show(report: dict[str, Any], as_json: bool, table: Callable[[dict[str, Any]], Any]) -> None:
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+        return
+    from rich.console import Console  # noqa: PLC0415 - for people alone
+
+    Console().print(table(report))
+
+
+def _memory_table(report: dict[str, Any]) -> Any:
+    from rich.table import Table  # noqa: PLC0415 - for people alone
+
+    notes = [f"nats-server, apart: {report['nats_server_pss_mib']:.1f} MiB PSS"]
+    if report["libraries_pss_mib"] is not None:
+        notes.insert(0, f"the node's libraries in one bare process: {report['libraries_pss_mib']:.1f} MiB PSS")
+    if report["ratio_process_to_node"] is not None:
+        notes.append(f"process : node = {report['ratio_process_to_node']:.2f}")
+    title = f"Memory of seven modules after {report['settled_s']:g} s, MiB"
+    table = Table("", *report["modes"], title=title, caption="\n".join(notes))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    modes = report["modes"].values()
+    for row, name in (("PSS", "pss_mib"), ("USS", "uss_mib"), ("RSS", "rss_mib")):
+        table.add_row(row, *(f"{mode[name]:.1f}" for mode in modes), style="bold" if row == "PSS" else "")
+    table.add_row("processes", *(str(mode["processes"]) for mode in modes), end_section=True)
+    for name in dict.fromkeys(name for mode in modes for name in mode["by_module"]):
+        table.add_row(name, *(_cell(mode["by_module"], name) for mode in modes))
+    return table
+
+
+def _cell(by_module: dict[str, float | None], name: str) -> str:
+    if name not in by_module:
+        return ""
+    pss = by_module[name]
+    return "in node" if pss is None else f"{pss:.1f}"
+
+
+def _grid_table(report: dict[str, Any]) -> Any:
+    from rich.table import Table  # noqa: PLC0415 - for people alone
+
+    flow = report["power_flow"]
+    caption = (
+        f"power flow: {flow['solutions']} solutions, {flow['buses']} buses, largest error {flow['max_error_pu']:.1e} pu,"
+        f" {flow['solution_ms']:.3f} ms each\n"
+        f"one fixed tap ({report['fixed_tap_both_days']:+d}) for both days: "
+        f"{report['fixed_tap_both_days_outside_en50160_quarter_hours']} quarter hours outside EN 50160"
+    )
+    table = Table(
+        "day", "outside EN 50160", "outside 0.95..1.05", "tap steps", "best fixed tap: outside 0.95..1.05",
+        title="Closed loop, quarter hours with any bus outside", caption=caption,
+    )  # fmt: skip
+    for day in report["days"]:
+        table.add_row(
+            day["day"],
+            f"{day['outside_en50160_quarter_hours']:.2f}",
+            f"{day['outside_band_quarter_hours']:.2f}",
+            str(day["tap_steps"]),
+            f"{day['best_fixed_outside_band_quarter_hours']} (tap {day['best_fixed_tap']:+d})",
+        )
+    return table
