@@ -23,6 +23,7 @@ from gridlink.errors import GridlinkError, NoSuchRole
 from gridlink.manifest import Manifest
 from gridlink.message import Message
 from gridlink.module import Module
+from gridlink.module.counters import Counters
 from gridlink.module.module import HostSpec, Loaded
 from gridlink.module.sender import Sender
 from gridlink.node import Node
@@ -62,6 +63,10 @@ class Site:
     async def serve(self, role: str, **handlers: Handler) -> None:
         """Stands in for a role that the module asks: `serve("oltc", getTapPosition=lambda payload: {...})`."""
         await self.node.bus.serve(address.role(role), _Role(handlers))
+
+    def counters(self, name: str) -> Counters:
+        """What has been counted of a module here: handled events, errors and so on."""
+        return self.node.instances[f"{name}@{self.node.node}"].counters
 
     async def host(self, target: type[Module[Any]], config: Mapping[str, Any] | None = None, name: str = "") -> str:
         """Starts one more module beside the first; returns its instance."""

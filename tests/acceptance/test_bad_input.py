@@ -114,9 +114,7 @@ async def test_what_is_wrong_with_a_message_is_told_to_its_sender(managed: Path)
         (lambda path: path.mkdir(), "expected bundles in it, it holds none"),
     ],
 )
-def test_a_missing_or_empty_managed_directory_is_refused_with_advice(
-    tmp_path: Path, make: object, words: str
-) -> None:
+def test_a_missing_or_empty_managed_directory_is_refused_with_advice(tmp_path: Path, make: object, words: str) -> None:
     """The first thing a new user may get wrong."""
     directory = tmp_path / "nothing"
     make(directory)  # type: ignore[operator]

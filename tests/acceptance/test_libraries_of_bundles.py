@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.running import bundle, running
+from tests.acceptance.running import running
 
 CODE = """
 from gridlink import Module, request
