@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gridlink.bus.server import Server, configuration
-from gridlink.errors import HandlerFailed, NoSuchRole, PayloadInvalid, PayloadTooLarge
+from gridlink.errors import HandlerFailed, NoSuchRole, PayloadInvalid, PayloadTooLarge, ServerUnreachable
 from gridlink.testing import eventually
 from tests.acceptance.running import NODE, bundle, good, running, start
 
@@ -86,7 +86,7 @@ async def test_each_broken_bundle_says_why_it_failed_and_the_good_one_runs(manag
 
 
 async def test_what_is_wrong_with_a_message_is_told_to_its_sender(managed: Path) -> None:
-    """A payload that doesn't fit or is too large, an unknown role at once, a handler that raises: the module runs on."""
+    """A payload that doesn't fit or is too large, an unknown role, a handler that raises: the module runs on."""
     code = good("good") + (
         "    @request('double')\n    async def double(self, n: int) -> int:\n        return n * 2\n"
         "    @request('boom')\n    async def boom(self) -> int:\n        raise ValueError('in the handler')\n"
@@ -178,7 +178,7 @@ async def test_a_standard_port_that_is_taken_leads_to_a_free_one(managed: Path, 
     other = Server(str(file))
     try:
         other.start()
-    except Exception:
+    except ServerUnreachable:
         other.pid = 0  # somebody else has the port: as good
     try:
         async with running(managed) as node:

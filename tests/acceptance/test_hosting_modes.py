@@ -10,6 +10,7 @@ from pathlib import Path
 import nats
 import pytest
 
+from gridlink.errors import Refused
 from gridlink.testing import eventually
 from tests.acceptance.running import BUNDLES, NODE, SEVEN, running, start
 
@@ -34,7 +35,7 @@ async def test_in_mode_node_all_seven_share_one_process_and_a_plain_client_gets_
         async def newest() -> dict[str, float]:
             try:
                 return dict(await node.sender.request("storage", "getMostRecentValue", query))
-            except Exception:
+            except Refused:
                 return {}
 
         answer = await eventually(newest, timeout_s=10)
