@@ -48,13 +48,15 @@ class HostedModule:
         try:
             await self._manager.hosting.host(self._spec())
         except BaseException:
-            self._loader.unload(self.name)
+            self._loader.unload(self.name, keep_lib=True)  # the policy may try again
             raise
         self.state = State.RUNNING
         self.settled.set()
 
     async def _report(self, state: State, reason: str) -> None:
         self.state, self.reason = state, reason
+        if state is State.FAILED:
+            self._loader.unload(self.name)
         self._manager.log.error("%s is %s: %s", self.name, state, reason)
         await self._manager.hosting.announce(self._entry(state, reason))
         self.settled.set()

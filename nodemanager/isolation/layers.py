@@ -47,11 +47,11 @@ class Layers:
         elif not layer.users and layer.scratch is None:
             rehome(layer, layer.roots[0], root)
         layer.users.append(bundle)
-        bundle.lib = layer
+        bundle.lib, bundle.reach = layer, (bundle.modules, layer.modules)
 
     def release(self, bundle: BundleSpace, keep: bool) -> None:
         """Takes a bundle off its layer; the last one takes a layer of pure Python along, unless it is to be kept."""
-        layer, bundle.lib = bundle.lib, None
+        layer, bundle.lib, bundle.reach = bundle.lib, None, (bundle.modules,)
         if layer is None:
             return
         layer.users = [user for user in layer.users if user is not bundle]

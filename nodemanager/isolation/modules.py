@@ -93,8 +93,9 @@ class Modules(dict[str, ModuleType]):
             space = asking.f_builtins.get(MARK)
             if space is None and kinds.get(asking.f_code.co_filename) is IS_HOST:
                 space = HOST
-            if space is not None and name in space.modules:
-                return space.modules[name]  # type: ignore[no-any-return]
+            for modules in space.reach if space is not None else ():
+                if name in modules:
+                    return modules[name]  # type: ignore[no-any-return]
         top = name.partition(".")[0]
         module = MISSING if is_shared(top) else find(name, top, frame)
         if module is MISSING:

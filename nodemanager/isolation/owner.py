@@ -49,7 +49,7 @@ def _kind(file: str) -> int | BundleSpace:
     for root, spaces in list(_roots.items()):
         if file.startswith(root):
             return spaces[0] if len(spaces) == 1 else ACTS_FOR_CALLER
-    if file.startswith(("<", _THIS)):
+    if file.startswith(_THIS):
         return ACTS_FOR_CALLER
     if not file.startswith(_STDLIB) or "site-packages" in file or "dist-packages" in file:
         return IS_MIDDLEWARE if _is_middleware(file) else IS_HOST
@@ -67,9 +67,9 @@ def kind_of(file: str) -> int | BundleSpace:
     """What the code of a file is: a bundle's, the host's, or acting for its caller."""
     kind = kinds.get(file)
     if kind is None:
-        kind = _kind(file)
-        if not file.startswith("<"):  # generated names would grow without end
-            kinds[file] = kind
+        if file.startswith("<"):  # not kept: generated names would grow without end
+            return ACTS_FOR_CALLER
+        kind = kinds[file] = _kind(file)
     return kind
 
 

@@ -47,13 +47,14 @@ def _call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
 class Space:
     """Module names and the modules behind them. Not thread-safe by itself: CPython's import locks guard it."""
 
-    __slots__ = ("__weakref__", "builtins", "finders", "left_behind", "modules", "name", "roots", "tops")
+    __slots__ = ("__weakref__", "builtins", "finders", "left_behind", "modules", "name", "reach", "roots", "tops")
 
     def __init__(self, name: str, roots: Iterable[str], tops: Iterable[str]) -> None:
         self.name = name
         self.roots = list(roots)
         self.tops = set(tops)
         self.modules: dict[str, ModuleType] = {}
+        self.reach: tuple[dict[str, ModuleType], ...] = (self.modules,)  # where its code finds most of what it asks for
         self.builtins: dict[str, Any] = {**vars(builtins), MARK: self}
         self.finders: list[Any] = []
         self.left_behind: list[Callable[[], object]] = []  # undone at unload, last first
@@ -100,7 +101,7 @@ class HostSpace(Space):
 
     def __init__(self) -> None:
         self.name, self.roots, self.tops, self.modules = "host", [], set(), {}
-        self.builtins, self.finders, self.left_behind = {}, [], []
+        self.builtins, self.finders, self.left_behind, self.reach = {}, [], [], (self.modules,)
 
     @property
     def lock_prefix(self) -> str:

@@ -48,7 +48,7 @@ def outdented(source: str) -> str:
 
 @pytest.fixture
 def alone(tmp_path: Path) -> Callable[..., str]:
-    """Runs source code in an interpreter of its own, where warnings are errors; returns what it printed. `app`: a bundle's code."""
+    """Runs source code in an interpreter of its own, where warnings are errors. `app`: code for its bundles."""
 
     def run(source: str, *arguments: str, app: str = "", timeout_s: float = 50, warnings: str = "error") -> str:
         root = tmp_path / "bundles"

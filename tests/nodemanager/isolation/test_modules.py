@@ -11,7 +11,8 @@ def test_the_host_gets_its_own_library_while_a_bundle_calls_it(alone: Alone) -> 
     """Host code that imports lazily, called by a bundle that vendors the same name, must not get the bundle's."""
     alone("""
         bundle("site", {"hostlib/__init__.py": "", "shared.py": "WHOSE = 'host'", "hostlib/lazy.py":
-               "def whose():\\n    import shared, importlib\\n    assert importlib.import_module('shared') is shared\\n    return shared.WHOSE"})
+               "def whose():\\n    import shared, importlib\\n    assert importlib.import_module('shared') is shared\\n"
+               "    return shared.WHOSE"})
         sys.path.append(str(root / "site"))
         one = load("one", {"app/__init__.py": '''
 import shared, hostlib.lazy
@@ -62,7 +63,8 @@ def use(value):
     import made_up, app.made
     assert made_up.value == sys.modules["app.made"].value == value and sys.modules.get("made_up") is module
     names = set(sys.modules)
-    assert {"app", "made_up", "json", "sys"} <= names and "made_up" in sys.modules.copy() and len(sys.modules) == len(names)
+    assert {"app", "made_up", "json", "sys"} <= names and "made_up" in sys.modules.copy()
+    assert len(sys.modules) == len(names)
     assert names == set(sys.modules.keys()) == {name for name, _ in sys.modules.items()} == set(dict(sys.modules))
     assert "click" not in names and sys.modules.setdefault("made_up", 1) is module
     assert sys.modules.pop("app.made") is module and sys.modules.pop("app.made", 5) == 5
@@ -75,6 +77,40 @@ def use(value):
     except ModuleNotFoundError:
         return value
 """
+
+
+def test_the_middleware_finds_a_bundles_class_also_where_the_host_has_a_package_of_that_name(alone: Alone) -> None:
+    """A developer's tests import the package that the node then loads as a bundle."""
+    alone(
+        """
+        import msgspec
+        from gridlink.contract import __file__ as contract
+        sys.path.insert(0, str(bundle("site", {"app/__init__.py": app.replace("KIND", "str")})))
+        import app as hosts
+        sys.path.pop(0)
+        one = load("one", {"app/__init__.py": app.replace("KIND", "int")})
+        def decode(cls):
+            return msgspec.json.decode(b'{"inner": {"value": "7"}}', type=cls, strict=False).inner.value
+        assert (one.target(decode), decode(hosts.Outer), one.target(decode)) == (7, "7", 7)
+        hints = "import typing\\ndef hints(cls): return typing.get_type_hints(cls)"
+        as_gridlink_does = compile(hints, contract, "exec")
+        exec(as_gridlink_does, gridlink := {"__name__": "gridlink.contract"})
+        assert one.target(gridlink["hints"])["inner"] is one.target.__globals__["Inner"]
+        assert gridlink["hints"](hosts.Outer)["inner"] is hosts.Inner
+        """,
+        app="""
+from __future__ import annotations
+from dataclasses import dataclass
+@dataclass
+class Inner:
+    value: KIND
+@dataclass
+class Outer:
+    inner: Inner
+    def method(self): pass
+def use(decode): return decode(Outer)
+""",
+    )
 
 
 def test_a_bundle_can_do_with_sys_modules_what_it_likes(alone: Alone) -> None:
@@ -181,7 +217,8 @@ def test_names_that_c_code_writes_into_the_real_dict_are_swept_to_their_bundle(a
         module = types.ModuleType("app.native")
         module.X = module
         def as_cython_does(argument):
-            ctypes.pythonapi.PyDict_SetItemString(ctypes.py_object(sys.modules), b"app.native", ctypes.py_object(module))
+            real, value = ctypes.py_object(sys.modules), ctypes.py_object(module)
+            ctypes.pythonapi.PyDict_SetItemString(real, b"app.native", value)
             assert two.call(sys.modules.get, "app.native") is module and one.call(sys.modules.get, "app.native") is None
             assert type(sys.modules) is modules.StrictModules and sys.modules["json"] is argument
         import json, click
@@ -196,8 +233,10 @@ def test_disarming_gives_back_the_very_functions_that_were_there(alone: Alone) -
     alone("""
         import atexit, logging, warnings, importlib._bootstrap as bootstrap, concurrent.futures.thread, click
         def present():
-            return [bootstrap._find_spec, bootstrap._get_module_lock, threading.Thread.start, atexit.register, warnings.formatwarning,
-                    logging.Logger.addHandler, logging.getLogRecordFactory(), concurrent.futures.thread.ThreadPoolExecutor.submit,
+            return [bootstrap._find_spec, bootstrap._get_module_lock, threading.Thread.start, atexit.register,
+                    warnings.formatwarning,                     logging.Logger.addHandler,
+                    logging.getLogRecordFactory(),
+                    concurrent.futures.thread.ThreadPoolExecutor.submit,
                     vars(importlib.machinery.PathFinder)["find_distributions"], list(sys.meta_path)]
         before, modules = present(), dict(sys.modules)
         load("one", {"app/__init__.py": "use = 1", "lib/x.py": ""})

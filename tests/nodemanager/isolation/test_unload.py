@@ -46,9 +46,11 @@ def test_nothing_of_an_unloaded_bundle_stays(files: dict[str, str], alone: Alone
         """
         import atexit, copyreg, ctypes, linecache, logging, warnings
         def left():
-            return [len(warnings.filters), len(copyreg.dispatch_table), len(ctypes._pointer_type_cache), logging.root.handlers[:],
+            return [len(warnings.filters), len(copyreg.dispatch_table), len(ctypes._pointer_type_cache),
+                    logging.root.handlers[:],
                     [path for path in [*linecache.cache, *sys.path_importer_cache] if path.startswith(str(root))],
-                    logging.getLogger("iso.noisy").filters, [h for h in logging.getLogger("iso.noisy").handlers if type(h).__module__ == "app"]]
+                    logging.getLogger("iso.noisy").filters,
+                    [h for h in logging.getLogger("iso.noisy").handlers if type(h).__module__ == "app"]]
         before = left()
         one = load("one", {"app/__init__.py": app, **FILES})
         alive = one.target()
@@ -130,11 +132,63 @@ def use():
 def test_a_bundle_whose_directory_has_moved_goes_on(alone: Alone) -> None:
     """An update is staged, loaded and then renamed into place; what it imports later must still be found."""
     alone("""
-        one = load("staged", {"app/__init__.py": "def use():\\n    import app.late, vendored.late\\n    return app.late.__file__, vendored.late.__file__",
+        one = load("staged", {"app/__init__.py":
+                   "def use():\\n    import app.late, vendored.late\\n"
+                   "    return app.late.__file__, vendored.late.__file__",
                    "app/late.py": "", "lib/vendored/__init__.py": "", "lib/vendored/late.py": ""})
         (root / "staged").rename(root / "installed")
         one.moved(root / "installed")
         assert all(path.startswith(str(root / "installed")) for path in one.target())
         again = load("installed", {}, entry="app:use")
         assert again.target()
+    """)
+
+
+def test_a_thread_that_outlives_its_bundle_is_named_and_finds_nothing_any_more(alone: Alone) -> None:
+    """It can't be stopped from outside; it must not load the bundle's code again behind everybody's back."""
+    alone(
+        """
+        import logging
+        said, go = [], threading.Event()
+        handler = logging.Handler()
+        handler.emit = lambda record: said.append(record.getMessage())
+        logging.getLogger("nodemanager.isolation").addHandler(handler)
+        one = load("one", {"app/__init__.py": app, "app/late.py": ""})
+        second = load("two", {"app/__init__.py": app, "app/late.py": ""})
+        found = []
+        thread = one.target(go, found)
+        one.unload()
+        go.set()
+        thread.join()
+        assert found == [ModuleNotFoundError], found
+        assert len(said) == 1 and "one: Thread-" in said[0], said
+        """,
+        app="""
+import threading
+def use(go, found):
+    def wait():
+        go.wait(30)
+        try:
+            import app.late
+        except ImportError as error:
+            found.append(type(error))
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+""",
+    )
+
+
+def test_an_atexit_callback_that_fails_does_not_stop_the_unload(alone: Alone) -> None:
+    """Clean-up goes on past an error, and tells it."""
+    alone("""
+        import logging
+        said = []
+        handler = logging.Handler()
+        handler.emit = lambda record: said.append(record.getMessage())
+        logging.getLogger("nodemanager.isolation").addHandler(handler)
+        one = load("one", {"app/__init__.py": "import atexit\\natexit.register(lambda: 1 / 0)\\nuse = 1",
+                   "lib/x.py": ""})
+        one.unload()
+        assert len(said) == 1 and "one" in said[0], said
     """)
