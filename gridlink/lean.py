@@ -1,8 +1,10 @@
-"""Imports asyncio and nats-py without what they bring along and a node on loopback never uses: 4 MiB of 23.
+"""Imports asyncio and nats-py without what they bring along and a node on loopback never uses: 7 MiB of 28.
 
 `ssl`, `asyncio.sslproto` and `nats.js` are deferred: a module in their place loads the real one when something of it
 is first used, so that TLS and JetStream work as ever. aiohttp (9 MiB, for websockets) is hidden from nats-py, and the
-version that it looks up in its metadata (through email and zipfile) is read from the name of its directory.
+version that it looks up in its metadata (through email and zipfile) is read from the name of its directory. hashlib,
+which `random` and `secrets` load, has CPython's own SHA and BLAKE2; what only OpenSSL has is loaded when it is asked
+for.
 `gridlink bench memory` shows the effect; a test shows that TLS still works. Imports next to nothing.
 """
 
@@ -33,13 +35,41 @@ class _NoSocket:
 
 
 def import_asyncio() -> None:
-    """Imports asyncio without ssl. Does nothing where asyncio or ssl has been imported already."""
+    """Imports asyncio without ssl, and hashlib without OpenSSL. Does nothing where either has been imported already."""
+    _import_hashlib()
     if "asyncio" in sys.modules or "ssl" in sys.modules:
         return
     with _InPlace({name: Deferred(name) for name in ("ssl", "asyncio.sslproto")}):
         import asyncio  # noqa: PLC0415 - this is what it is for
 
         vars(asyncio)["sslproto"] = sys.modules["asyncio.sslproto"]
+
+
+def _import_hashlib() -> None:
+    if "hashlib" in sys.modules or "_hashlib" in sys.modules:
+        return
+    with _InPlace({"_hashlib": None}):
+        import hashlib  # noqa: PLC0415 - this is what it is for
+        import hmac  # noqa: F401, PLC0415 - it asks for OpenSSL too
+
+    own = hashlib.new
+
+    def from_openssl(name: str) -> object:
+        if name.startswith("__"):  # the import system asks for these
+            raise AttributeError(name)
+        import _hashlib  # noqa: PLC0415 - only for what hashlib itself lacks
+
+        return getattr(_hashlib, name)
+
+    def new(name: str, data: bytes = b"", **options: bool) -> object:
+        try:
+            return own(name, data, **options)
+        except ValueError:
+            import _hashlib  # noqa: PLC0415 - an algorithm of OpenSSL's
+
+            return _hashlib.new(name, data, **options)
+
+    vars(hashlib).update(__getattr__=from_openssl, new=new)  # scrypt, pbkdf2_hmac; ripemd160 and the like
 
 
 class ImportingNats:

@@ -21,7 +21,6 @@ from gridlink.node.shipped import shipped_bundles
 
 EN50160 = (0.90, 1.10)
 BAND = (0.95, 1.05)
-DEFAULT_SPEED = 2880.0
 SOLUTIONS_TIMED = 192
 Say = Callable[[str], None]
 
@@ -34,9 +33,8 @@ async def grid(speed: float, directory: Path | None, say: Say) -> tuple[dict[str
     say(f"closed loop: both days in about {len(DAYS) * DAY_S / speed:.0f} s")
     ran = await run_loop(speed, DAYS)
     fixed = {day: references.extremes(text) for day, text in texts.items()}
-    return {"power_flow": solved, **outcome(fixed, ran), "speed": speed, "real_s": round(ran.real_s, 1)}, curves(
-        fixed, ran
-    )
+    report = {"power_flow": solved, **outcome(fixed, ran), "speed": speed, "real_s": round(ran.real_s, 1)}
+    return report, curves(fixed, ran)
 
 
 def power_flow(texts: Mapping[str, str]) -> dict[str, Any]:
@@ -57,7 +55,7 @@ def power_flow(texts: Mapping[str, str]) -> dict[str, Any]:
             solve(feeder, quarter.loads_kva, quarter.mv_voltage_pu, number % 9 - 4)
             times_s.append(time.perf_counter() - started_s)
     return {
-        "max_error_pu": max(one.largest_voltage_error_pu for one in compared),
+        "max_error_pu": round(max(one.largest_voltage_error_pu for one in compared), 9),
         "solutions": sum(one.solutions for one in compared),
         "buses": len(feeder.buses),
         "solution_ms": round(statistics.median(times_s) * 1000.0, 4),

@@ -39,43 +39,41 @@ def draw(figure: str, file: Path, data: Mapping[str, Any]) -> None:
 
 
 def segments(report: Mapping[str, Any], mode: str) -> list[tuple[str, float]]:
-    """The parts of a mode's bar, from the bottom, in MiB. A node is split into its libraries and the rest."""
+    """The parts of a mode's bar, from the bottom, in MiB; modules that share a process are one part."""
     parts = {name: pss for name, pss in report["modes"][mode]["by_module"].items() if pss is not None}
-    libraries_pss, node = report["libraries_pss_mib"], parts.pop("node", None)
-    found = [("guardian", parts.pop("guardian"))] if "guardian" in parts else []
-    if node is not None and libraries_pss is not None and libraries_pss < node:
-        found += [("libraries, once", libraries_pss), ("Gridlink and all modules", round(node - libraries_pss, 2))]
-    elif node is not None:
-        found.append(("libraries, Gridlink and all modules", node))
-    return found + sorted(parts.items())
+    first = [("guardian", parts.pop("guardian"))] if "guardian" in parts else []
+    if "node" in parts:
+        parts["node: libraries, Gridlink, all modules"] = parts.pop("node")
+    return first + sorted(parts.items())
 
 
 def memory_figure(report: Mapping[str, Any]) -> Any:
-    """One stacked bar a mode, after Figure 8 of the paper."""
+    """One stacked bar a mode, after Figure 8 of the paper, and one for the libraries in a bare process."""
     from matplotlib.figure import Figure  # noqa: PLC0415 - in this process alone
 
-    figure = Figure(figsize=(7.5, 6.5), layout="constrained")
+    bars = {f"--mode {mode}": segments(report, mode) for mode in report["modes"]}
+    if report["libraries_pss_mib"] is not None:
+        bars["bare libraries"] = [("libraries, once", report["libraries_pss_mib"])]
+    figure = Figure(figsize=(3.2 * len(bars) + 1.5, 6.5), layout="constrained")
     axes = figure.subplots()
-    highest = max(mode["pss_mib"] for mode in report["modes"].values())
-    for x, mode in enumerate(report["modes"]):
-        bottom = 0.0
-        for number, (name, height) in enumerate(segments(report, mode)):
-            shade = (BLUE, ORANGE)[number % 2]
-            axes.bar(x, height, 0.6, bottom=bottom, color=shade, alpha=0.75, edgecolor="white", linewidth=1.5)
-            if height > highest * 0.025:
-                label = f"{name} {height:.1f}"
-                axes.text(x, bottom + height / 2, label, ha="center", va="center", fontsize=8, color="white")
-            else:
-                axes.text(x + 0.31, bottom + height / 2, f" {name} {height:.1f}", ha="left", va="center", fontsize=8)
-            bottom += height
-        axes.text(x, bottom, f"{bottom:.1f} MiB", ha="center", va="bottom", fontsize=11, fontweight="bold")
-    axes.set_xticks(range(len(report["modes"])), [f"--mode {mode}" for mode in report["modes"]])
-    axes.set_xlim(-0.6, len(report["modes"]) - 0.1)
+    highest = max(sum(height for _, height in parts) for parts in bars.values())
+    for x, parts in enumerate(bars.values()):
+        _stack(axes, x, parts)
+    axes.set_xticks(range(len(bars)), list(bars))
     axes.set_ylim(0, highest * 1.1)
     axes.set_ylabel("PSS of all Python processes, MiB")
     axes.set_title(f"Seven modules of the use case (nats-server apart: {report['nats_server_pss_mib']:.1f} MiB)")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _stack(axes: Any, x: int, parts: list[tuple[str, float]]) -> None:
+    bottom = 0.0
+    for number, (name, height) in enumerate(parts):
+        axes.bar(x, height, 0.9, bottom=bottom, color=(BLUE, ORANGE)[number % 2], alpha=0.5, edgecolor="white")
+        axes.text(x, bottom + height / 2, f"{name} {height:.1f}", ha="center", va="center", fontsize=8.5)
+        bottom += height
+    axes.text(x, bottom, f"{bottom:.1f} MiB", ha="center", va="bottom", fontsize=11, fontweight="bold")
 
 
 def grid_figure(data: Mapping[str, Any]) -> Any:
