@@ -45,6 +45,7 @@ class Measured:
     footprints: Mapping[int, Footprint]
     sharers: tuple[int, ...]
     libraries_pss: float | None = None
+    running_after_s: float | None = None
 
 
 async def memory(modes: Sequence[str], settle_s: float, say: Say) -> dict[str, Any]:
@@ -65,7 +66,7 @@ async def run_mode(mode: str, settle_s: float) -> Measured:
         sharers = tuple(pages.sharers(sys.executable, pids))
         names = named(pids, run.guardian, run.nats_server, run.entries)
         libraries_pss = await _libraries(run) if mode == "node" else None
-    return Measured(names, footprints, sharers, libraries_pss)
+    return Measured(names, footprints, sharers, libraries_pss, run.running_after_s)
 
 
 def named(pids: Iterable[int], guardian: int, nats_server: int, entries: Iterable[Entry]) -> dict[int, str]:
@@ -104,6 +105,7 @@ def _mode(one: Measured) -> dict[str, Any]:
         "uss_mib": mib(sum(found.uss for found in python.values())),
         "rss_mib": mib(sum(found.rss for found in python.values())),
         "processes": len(python),
+        "running_after_s": one.running_after_s,
         "by_module": by_module({pid: one.names[pid] for pid in python}, python),
     }
 

@@ -35,12 +35,16 @@ START = "import sys; from gridlink.cli.node import main; sys.argv[0] = 'gridlink
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A site whose modules are RUNNING. `entries`: theirs; `guardian` and `nats_server`: process ids."""
+    """A site whose modules are RUNNING. `entries`: theirs; `guardian` and `nats_server`: process ids.
+
+    `running_after_s`: from the start of `gridlink-node` until this process saw all of them RUNNING.
+    """
 
     url: str
     guardian: int
     nats_server: int
     entries: tuple[Entry, ...]
+    running_after_s: float
 
     def pids(self) -> list[int]:
         """Every process of the run, the guardian first."""
@@ -62,11 +66,13 @@ async def site(options: Sequence[str], modules: Sequence[str]) -> AsyncIterator[
         managed = Path(temporary) / "managed"
         prepare(managed)
         output = Path(temporary) / "output"
+        began_s = time.monotonic()
         process = _start(managed, output, options)
         try:
             file = await _node_file(managed, process, output)
             entries = await _running(file["url"], modules, output)
-            yield Site(file["url"], process.pid, file["pids"]["nats_server"], entries)
+            took_s = round(time.monotonic() - began_s, 2)
+            yield Site(file["url"], process.pid, file["pids"]["nats_server"], entries, took_s)
         finally:
             await asyncio.to_thread(_end, process)
 

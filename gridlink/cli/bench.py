@@ -60,7 +60,9 @@ def memory(as_json: bool, picture: Path | None, settle_s: float, modes: tuple[st
 @command.command()
 @JSON
 @PLOT
-@click.option("--speed", type=click.FloatRange(1, 100_000), default=2880.0, show_default=True, help="Site s a second.")
+@click.option(
+    "--speed", type=click.FloatRange(60, 20_000), default=2880.0, show_default=True, help="Site seconds a second."
+)
 @click.option(
     "--reference",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -78,6 +80,18 @@ def grid(as_json: bool, picture: Path | None, speed: float, reference: Path | No
         _show(report, as_json, _grid_table)
         if picture is not None:
             plot.draw("grid", picture, curves)
+
+
+@command.command()
+@JSON
+@click.option("--requests", type=click.IntRange(min=16), default=3000, show_default=True, help="A path and round.")
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Each measures all paths.")
+def messages(as_json: bool, requests: int, rounds: int) -> None:
+    """Requests and events: nats-py alone and Gridlink, alternately, over NATS and within one node."""
+    with _errors("messages"):
+        from gridlink.bench import messages as bench  # noqa: PLC0415 - see above
+
+        _show(asyncio.run(bench.messages(requests, rounds, _say)), as_json, _messages_table)
 
 
 @contextmanager
@@ -126,7 +140,8 @@ def _memory_table(report: dict[str, Any]) -> Any:
     modes = report["modes"].values()
     for row, name in (("PSS", "pss_mib"), ("USS", "uss_mib"), ("RSS", "rss_mib")):
         table.add_row(row, *(f"{mode[name]:.1f}" for mode in modes), style="bold" if row == "PSS" else "")
-    table.add_row("processes", *(str(mode["processes"]) for mode in modes), end_section=True)
+    table.add_row("processes", *(str(mode["processes"]) for mode in modes))
+    table.add_row("s until RUNNING", *(str(mode["running_after_s"]) for mode in modes), end_section=True)
     for name in dict.fromkeys(name for mode in modes for name in mode["by_module"]):
         table.add_row(name, *(_cell(mode["by_module"], name) for mode in modes))
     return table
@@ -139,12 +154,24 @@ def _cell(by_module: dict[str, float | None], name: str) -> str:
     return "in node" if pss is None else f"{pss:.1f}"
 
 
+def _messages_table(report: dict[str, Any]) -> Any:
+    from rich.table import Table  # noqa: PLC0415 - for people alone
+
+    caption = "\n".join(f"{name}: {value:.2f}" for name, value in report["ratios"].items())
+    table = Table("path", "pattern", "bytes", "concurrency", "p50 us", "p99 us", "per s", caption=caption)
+    for row in report["rows"]:
+        times = [f"{row[name]:.0f}" if row[name] is not None else "" for name in ("p50_us", "p99_us")]
+        numbers = [str(row[name]) for name in ("payload_bytes", "concurrency")]
+        table.add_row(row["path"], row["pattern"], *numbers, *times, f"{row['per_s']:.0f}")
+    return table
+
+
 def _grid_table(report: dict[str, Any]) -> Any:
     from rich.table import Table  # noqa: PLC0415 - for people alone
 
     flow = report["power_flow"]
     caption = (
-        f"power flow: {flow['solutions']} solutions, {flow['buses']} buses, largest error {flow['max_error_pu']:.1e} pu,"
+        f"power flow: {flow['solutions']} solutions, {flow['buses']} buses, error {flow['max_error_pu']:.1e} pu,"
         f" {flow['solution_ms']:.3f} ms each\n"
         f"one fixed tap ({report['fixed_tap_both_days']:+d}) for both days: "
         f"{report['fixed_tap_both_days_outside_en50160_quarter_hours']} quarter hours outside EN 50160"

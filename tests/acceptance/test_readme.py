@@ -73,9 +73,9 @@ class Reader:
 
     def start(self, command: str, modules: int) -> None:
         """Starts a command that runs on, and waits until so many bundles' modules are RUNNING."""
-        log = (self.directory / f"{len(self.background)}.log").open("w")
-        self.background.append(
-            subprocess.Popen(
+        output = self.directory / f"{len(self.background)}.log"
+        with output.open("w") as log:
+            process = subprocess.Popen(
                 command,
                 shell=True,
                 cwd=self.directory,
@@ -85,10 +85,10 @@ class Reader:
                 text=True,
                 start_new_session=True,
             )
-        )
+        self.background.append(process)
         deadline_s = time.monotonic() + 60
         while self.running() < modules:
-            assert time.monotonic() < deadline_s, (self.directory / f"{len(self.background) - 1}.log").read_text()
+            assert time.monotonic() < deadline_s, output.read_text()
             time.sleep(0.1)
 
     def running(self) -> int:
