@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from gridlink.contract import Topic
     from gridlink.errors import (
+        AccessDenied,
         AddressInvalid,
         Busy,
         Closed,
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
         ConnectionLost,
         GridlinkError,
         HandlerFailed,
+        LimitExceeded,
         NoSuchInstance,
         NoSuchRole,
         NoSuchType,
@@ -24,13 +26,16 @@ if TYPE_CHECKING:
         Refused,
         ReplyInvalid,
         RequestTimeout,
+        Unreadable,
     )
     from gridlink.message import Message, message
     from gridlink.module import Module, every, request, subscribe
+    from gridlink.proxies import Proxy
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AccessDenied",
     "AddressInvalid",
     "Busy",
     "Closed",
@@ -38,6 +43,7 @@ __all__ = [
     "ConnectionLost",
     "GridlinkError",
     "HandlerFailed",
+    "LimitExceeded",
     "Message",
     "Module",
     "NoSuchInstance",
@@ -45,10 +51,12 @@ __all__ = [
     "NoSuchType",
     "PayloadInvalid",
     "PayloadTooLarge",
+    "Proxy",
     "Refused",
     "ReplyInvalid",
     "RequestTimeout",
     "Topic",
+    "Unreadable",
     "every",
     "message",
     "request",
@@ -59,6 +67,7 @@ _HOMES = {
     "gridlink.contract": ("Topic",),
     "gridlink.message": ("Message", "message"),
     "gridlink.module": ("Module", "every", "request", "subscribe"),
+    "gridlink.proxies": ("Proxy",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -44,6 +44,8 @@ class Codec:
             raise _invalid(str(error)) from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise PayloadInvalid(f"expected JSON, got {_short(body)}: {error}", expected="JSON") from error
+        except RecursionError as error:  # a field that is passed over may be nested as deeply as its sender likes
+            raise PayloadInvalid(f"{_short(body)} is nested too deeply", expected="JSON of a sane depth") from error
 
     def _what_empty_means(self) -> bytes:
         if self._decode is None:
@@ -56,7 +58,7 @@ class Codec:
 
     def _decode_untyped(self, body: bytes) -> Any:
         if self.type is None:
-            if body.strip() in _NOTHING:
+            if body.strip() in _NOTHING or re.fullmatch(rb"\s*\{\s*\}\s*", body):
                 return None
             raise PayloadInvalid(f"expected no payload, got {_short(body)}", expected="no payload", got=_short(body))
         try:

@@ -29,10 +29,14 @@ class Credentials:
     cert: str | None = None
     key: str | None = None
     ca: str | None = None
+    tls_name: str | None = None  # the name to expect in the servers' certificates; the host of the URL if not given
 
 
 def credentials(environ: Mapping[str, str] = os.environ) -> Credentials:
-    """The credentials in NATS_CREDS, NATS_NKEY, NATS_USER, NATS_PASSWORD, NATS_TOKEN, NATS_CERT, NATS_KEY, NATS_CA."""
+    """The credentials in NATS_CREDS, NATS_NKEY, NATS_USER, NATS_PASSWORD, NATS_TOKEN, NATS_CERT, NATS_KEY, NATS_CA.
+
+    NATS_TLS_NAME is ours: the name that the certificates of a site's servers have in common.
+    """
     return Credentials(
         **{name: environ.get(f"NATS_{name.upper()}") or None for name in Credentials.__dataclass_fields__}
     )

@@ -79,6 +79,44 @@ class NotDeclared(GridlinkError):
     code = 400
 
 
+class AccessDenied(GridlinkError):
+    """The site's policy doesn't allow this sender to send this type to this address. Nothing was begun."""
+
+    code = 403
+    fields = ("source", "to", "type")
+
+    def __init__(self, message: str, *, source: str = "", to: str = "", type: str = "") -> None:
+        super().__init__(message)
+        self.source, self.to, self.type = source, to, type
+
+
+class LimitExceeded(GridlinkError):
+    """The sender sent more than the site allows. Nothing was begun: try again after `retry_after_s`."""
+
+    code = 429
+    fields = ("source", "limit", "allowed", "retry_after_s")
+
+    def __init__(
+        self, message: str, *, source: str = "", limit: str = "", allowed: float = 0.0, retry_after_s: float = 0.0
+    ) -> None:
+        super().__init__(message)
+        self.source, self.limit, self.allowed, self.retry_after_s = source, limit, allowed, retry_after_s
+
+
+class Unreadable(GridlinkError):
+    """A payload that isn't sealed where it must be, is sealed with an unknown key, or was changed on its way.
+
+    `expected` and `got` say how it should have been sealed and how it was (ids of keys, never keys).
+    """
+
+    code = 400
+    fields = ("expected", "got")
+
+    def __init__(self, message: str, *, expected: str = "", got: str = "") -> None:
+        super().__init__(message)
+        self.expected, self.got = expected, got
+
+
 class Refused(GridlinkError):
     """The receiver understood the request and won't do it. The message is meant for the sender."""
 
@@ -104,6 +142,28 @@ class HandlerFailed(GridlinkError):
     """The handler raised something that isn't a GridlinkError."""
 
     code = 500
+
+
+class ProxyFailed(GridlinkError):
+    """A proxy of a bundle raised something that isn't a GridlinkError. That message alone has failed."""
+
+    code = 500
+    fields = ("proxy",)
+
+    def __init__(self, message: str, *, proxy: str = "") -> None:
+        super().__init__(message)
+        self.proxy = proxy
+
+
+class FailedSealed(GridlinkError):
+    """The error of a handler, sealed as its reply would have been: the encryption of its sender opens it."""
+
+    code = 500
+    fields = ("sealed",)
+
+    def __init__(self, message: str, *, sealed: str = "") -> None:
+        super().__init__(message)
+        self.sealed = sealed
 
 
 class ReplyInvalid(GridlinkError):
@@ -172,6 +232,12 @@ class ManagedDirectoryBusy(GridlinkError):
     """A managed directory that another node is running."""
 
     code = 409
+
+
+class TrustInvalid(GridlinkError):
+    """A listener, route or uplink that would open without TLS and credentials, or a trust directory that isn't whole."""
+
+    code = 422
 
 
 class IllegalTransition(GridlinkError):

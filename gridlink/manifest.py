@@ -19,9 +19,14 @@ Mode = Literal["node", "fork", "process"]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]*$(?!\n)", max_length=64)]
 Version = Annotated[
     str,
-    msgspec.Meta(pattern=r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$(?!\n)"),
+    msgspec.Meta(  # https://semver.org, with digits that are ASCII alone
+        pattern=r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)"
+        r"(-(0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)(\.(0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*))*)?"
+        r"(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$(?!\n)"
+    ),
 ]
 Entry = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$(?!\n)")]
+_USED = r"^(role|topic) [A-Za-z0-9_-]+$(?!\n)"
 _REQUIRED_KEYS = ("python", "gridlink", "platform")
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 
@@ -109,9 +114,26 @@ def parse(document: object, where: str) -> Manifest:
             expected = "a list of platforms" if key == "platform" else "a version range such as '>=1,<2'"
             raise ManifestInvalid(f"{where}: requires.{key}: expected {expected}, got {wanted!r}")
     for key in manifest.uses:
-        if not re.fullmatch(r"(role|topic) [A-Za-z0-9_-]+", key):
+        if not re.search(_USED, key):
             raise ManifestInvalid(f"{where}: uses: expected 'role NAME' or 'topic NAME', got {key!r}")
     return manifest
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a manifest: it refuses what `parse` refuses, but for `5.0` where an integer is expected."""
+    found = msgspec.json.schema(Manifest)
+    for name in (Manifest.__name__, *(cls.__name__ for cls in _NESTED.values())):
+        found["$defs"][name]["additionalProperties"] = False
+    properties = found["$defs"][Manifest.__name__]["properties"]
+    version_range, platforms = properties["requires"]["additionalProperties"]["anyOf"]
+    properties["requires"] = {
+        "type": "object",
+        "properties": {"platform": platforms},
+        "additionalProperties": version_range,
+        "default": {},
+    }
+    properties["uses"] |= {"propertyNames": {"pattern": _USED}, "default": {}}
+    return found
 
 
 def _refuse_unknown(document: Mapping[Any, Any], cls: type, where: str, prefix: str) -> None:

@@ -7,9 +7,11 @@ is made for each message, and a frozen dataclass of nine fields costs five times
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -29,6 +31,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     trace: str = ""  # W3C traceparent
     wants_reply: bool = False
 
+    def with_payload(self, payload: Any) -> Message:
+        """The same message with another payload: what a proxy passes on that alters it."""
+        return msgspec.structs.replace(self, payload=payload)
+
     def time_left_s(self) -> float | None:
         """Seconds until the sender stops waiting (never negative); None where nobody waits."""
         return None if self.deadline_s is None else max(0.0, self.deadline_s - time.monotonic())
@@ -43,3 +49,13 @@ current: ContextVar[Message] = ContextVar("gridlink.message")
 def message() -> Message:
     """The message that is being handled; LookupError outside of a handler."""
     return current.get()
+
+
+class _Callable(ModuleType):
+    """This module, callable: `from gridlink import message` finds it once it is loaded, and not the function."""
+
+    def __call__(self) -> Message:
+        return message()
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -65,3 +65,9 @@ class Tasks:
 
     def _others(self) -> set[asyncio.Task[Any]]:
         return {task for task in self._running if task is not asyncio.current_task()}
+
+
+def is_cancelled() -> bool:
+    """Whether the running task is being cancelled; else a CancelledError came from something that it awaits."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
+from math import inf
 
 from gridlink.address import Address, readable
 from gridlink.bus.deadlines import Deadlines
@@ -43,6 +44,7 @@ class LocalBus:
         async def answer(reply: bytes | GridlinkError) -> None:
             if future.done():
                 return
+            reply = self.checked_reply(reply)
             if isinstance(reply, GridlinkError):
                 future.set_exception(reply)
             else:
@@ -51,8 +53,8 @@ class LocalBus:
         refused = self.member(message.address).take_request(message, answer)
         if refused is not None:
             raise refused
-        if message.deadline_s is not None:
-            self._deadlines.watch(future, message.deadline_s, f"{readable(message.address)} {message.type}")
+        due_s = inf if message.deadline_s is None else message.deadline_s
+        self._deadlines.watch(future, due_s, f"{readable(message.address)} {message.type}")
         try:
             return await future
         finally:
@@ -128,14 +130,22 @@ class LocalBus:
     def check(self, message: Message) -> None:
         """Raises Closed or PayloadTooLarge."""
         self._check_open()
-        size = len(message.payload)
-        if size > self.max_payload_bytes:
-            raise PayloadTooLarge(
-                f"{readable(message.address)} {message.type}: expected at most {self.max_payload_bytes} bytes of "
-                f"payload, got {size}: split it, or send a reference to a file",
-                size_bytes=size,
-                limit_bytes=self.max_payload_bytes,
-            )
+        if len(message.payload) > self.max_payload_bytes:
+            raise self._too_large(f"{readable(message.address)} {message.type}", len(message.payload))
+
+    def checked_reply(self, reply: bytes | GridlinkError) -> bytes | GridlinkError:
+        """The reply, or PayloadTooLarge in its place."""
+        if isinstance(reply, GridlinkError) or len(reply) <= self.max_payload_bytes:
+            return reply
+        return self._too_large("the reply", len(reply))
+
+    def _too_large(self, what: str, size: int) -> PayloadTooLarge:
+        return PayloadTooLarge(
+            f"{what}: expected at most {self.max_payload_bytes} bytes of payload, got {size}: split it, or send a "
+            "reference to a file",
+            size_bytes=size,
+            limit_bytes=self.max_payload_bytes,
+        )
 
     def _check_open(self) -> None:
         if self._closed:

@@ -16,14 +16,17 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from gridlink import lean
-from gridlink.address import Address, parse, readable, subject
+from gridlink.address import ROOT, Address, parse, readable, subject
 from gridlink.bus import wire
+from gridlink.bus.authentication import authentication
 from gridlink.bus.deadlines import Deadlines
+from gridlink.bus.failover import Failover
 from gridlink.bus.local import LocalBus, Registration, nobody
 from gridlink.bus.protocol import Prefer, Receiver
 from gridlink.config import Credentials
 from gridlink.errors import Closed, ConnectionLost, GridlinkError, NoSuchRole, ServerUnreachable, Stopping
 from gridlink.message import Message
+from gridlink.tasks import Tasks
 
 with lean.ImportingNats():
     import nats.errors
@@ -39,11 +42,38 @@ PENDING_BYTES = 4 * 1024 * 1024  # a subscription's waiting messages; nats-py wo
 PENDING_MESSAGES = 8192
 
 
-class _Client(Client):
-    """nats-py's client, with headers parsed by `wire`: its own way loads JetStream at the first status it meets."""
+class _Client(Failover, Client):
+    """nats-py's client, with headers parsed by `wire`: its own way loads JetStream at the first status it meets.
+
+    And with flushes that hold: nats-py writes a ping past what waits to be sent, so that its pong says nothing of that,
+    drops the connection at the pong of a flush that was cancelled, and lets one hang whose connection broke.
+    """
 
     async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
         return wire.parse_headers(headers) if headers else None
+
+    async def flush(self, timeout: int = 10) -> None:
+        """Returns when the server has all that was sent before. Raises nats.errors.Error, at once when disconnected."""
+        if not self.is_connected:
+            raise nats.errors.ConnectionClosedError
+        await super().flush(timeout)
+
+    async def _send_ping(self, future: asyncio.Future[Any] | None = None) -> None:
+        self._pongs.append(future or asyncio.get_running_loop().create_future())
+        await self._send_command(b"PING\r\n")
+        await self._flush_pending()
+
+    async def _process_pong(self) -> None:
+        if self._pongs and self._pongs[0].done():
+            self._pongs[0] = asyncio.get_running_loop().create_future()
+        await super()._process_pong()
+
+    def fail_flushes(self) -> None:
+        """Ends the flushes that wait: the connection is gone, and their pongs with it."""
+        for pong in self._pongs:
+            if not pong.done():
+                pong.set_exception(nats.errors.ConnectionClosedError())
+                pong.exception()  # retrieved: those of the keep-alive pings are nobody's
 
 
 class NatsBus:
@@ -58,6 +88,7 @@ class NatsBus:
         self.own_share: Callable[[Address], float] = lambda _: 1.0  # which part of an address's members is ours
         self._up = asyncio.Event()
         self._client = _Client()
+        self._client.on_topology = self._topology_changed
         self._inbox = f"_INBOX.{node}.{secrets.token_hex(6)}"
         self._tokens = itertools.count(1)
         self._in_flight: dict[str, tuple[asyncio.Future[bytes], Address]] = {}
@@ -65,6 +96,8 @@ class NatsBus:
         self._subscriptions: dict[str, NatsSubscription] = {}
         self._subscribing = asyncio.Lock()
         self._closed = False
+        self._tasks = Tasks(f"bus of {node}")
+        self._closing: asyncio.Task[None] | None = None
 
     @property
     def max_payload_bytes(self) -> int:
@@ -77,7 +110,7 @@ class NatsBus:
         last: list[Exception] = []
 
         async def note(error: Exception) -> None:
-            last.append(error)
+            last[:] = [error]
             log.debug("nats: %r", error)
 
         try:
@@ -95,7 +128,7 @@ class NatsBus:
                     ping_interval=1,
                     max_outstanding_pings=2,
                     pending_size=-1,
-                    **_authentication(credentials or Credentials()),
+                    **authentication(credentials or Credentials()),
                 )
         except (TimeoutError, OSError, nats.errors.Error, ValueError) as error:
             await self._close_client()
@@ -174,14 +207,24 @@ class NatsBus:
         """See gridlink.bus.Bus. A role is a queue group of its own name."""
         registration = await self.local.serve(address, receiver)
         queue = address if address.startswith("role.") else ""
-        await self._ensure(address, queue, self._requested)
-        return NatsRegistration(self, address, registration)
+        return await self._registered(address, registration, queue, self._requested)
 
     async def subscribe(self, address: Address, type: str, receiver: Receiver) -> NatsRegistration:
         """See gridlink.bus.Bus."""
         registration = await self.local.subscribe(address, type, receiver)
-        await self._ensure(address, "", self._published)
-        return NatsRegistration(self, address, registration)
+        return await self._registered(address, registration, "", self._published)
+
+    async def _registered(
+        self, address: Address, local: Registration, queue: str, callback: Callable[[Msg], Any]
+    ) -> NatsRegistration:
+        """The registration, once it is in effect on the server; undone where that fails or is cancelled."""
+        registration = NatsRegistration(self, address, local)
+        try:
+            await self._ensure(address, queue, callback)
+        except BaseException:
+            await registration.aclose()
+            raise
+        return registration
 
     async def answer_all(self, subject_name: str, answers: Callable[[str], Iterable[bytes]]) -> None:
         """Answers requests on a subject that isn't Gridlink's own, each with any number of replies, from now on."""
@@ -194,6 +237,17 @@ class NatsBus:
         await self._client.subscribe(subject_name, cb=asked, **_LIMITS)
         await self._client.flush()
 
+    async def overhear(self, heard: Callable[[Message], None]) -> None:
+        """Hands every message of the site that crosses NATS to `heard`, from now on; who gets it stays as it is."""
+
+        async def passing(received: Msg) -> None:
+            _, address, type_name = parse(received.subject)
+            wants_reply = bool(received.reply)
+            heard(wire.message_of(address, type_name, received.data, received.headers, wants_reply))
+
+        await self._client.subscribe(f"{ROOT}.{self.site}.>", cb=passing, **_LIMITS)
+        await self._client.flush()
+
     async def forget(self, address: Address) -> None:
         """Ends the node's NATS subscription for an address that no instance serves any more."""
         subscription = self._subscriptions.pop(subject(self.site, address, "*"), None)
@@ -202,15 +256,17 @@ class NatsBus:
                 await subscription.unsubscribe()
 
     async def aclose(self) -> None:
-        """See gridlink.bus.Bus. What was published is flushed first."""
-        if self._closed:
-            return
-        self._closed = True
-        self._fail_in_flight(Closed("the bus was closed"))
-        await self.local.aclose()
-        await self._close_client()
+        """See gridlink.bus.Bus. What was published is flushed first; cancelling it doesn't keep the connection open."""
+        if self._closing is None:
+            self._closed = True
+            self._fail_in_flight(Closed("the bus was closed"))
+            await self.local.aclose()
+            self._closing = self._tasks.spawn(self._close_client(), name="close")
+        await asyncio.shield(self._closing)
 
     async def _close_client(self) -> None:
+        if self._client._flush_queue is None:
+            return  # it never began to connect
         if self._client.is_connected:
             with contextlib.suppress(nats.errors.Error, TimeoutError, OSError):
                 await self._client.flush(timeout=2)
@@ -222,6 +278,8 @@ class NatsBus:
         async with self._subscribing:
             if name in self._subscriptions:
                 return
+            if not self._client.is_connected:
+                raise _lost(None)
             try:
                 self._subscriptions[name] = await self._client.subscribe(name, queue=queue, cb=callback, **_LIMITS)
                 await self._client.flush()
@@ -258,6 +316,7 @@ class NatsBus:
         async def answer(result: bytes | GridlinkError) -> None:
             if not reply:
                 return
+            result = self.local.checked_reply(result)
             headers, body = wire.error_reply(result) if isinstance(result, GridlinkError) else (None, result)
             try:
                 await self._client.publish(reply, body, headers=headers)
@@ -291,9 +350,15 @@ class NatsBus:
         self._up.clear()
         self._client._pending.clear()
         self._client._pending_data_size = 0
+        self._client.fail_flushes()
         if not self._closed:
             log.warning("the connection to %s is lost; trying again every 0.1 s", self.url)
         self._fail_in_flight(_lost(None))
+
+    def _topology_changed(self) -> None:
+        """A server has come or gone: those behind it are to hear of us, and we of them, before the next heartbeat."""
+        if self._up.is_set() and not self._closed and self.on_reconnect is not None:
+            self.on_reconnect()
 
     async def _reconnected(self) -> None:
         log.info("connected again to %s", self._client.connected_url and self._client.connected_url.netloc)
@@ -327,22 +392,3 @@ def _lost(error: BaseException | None) -> ConnectionLost:
 
 def _reason(error: BaseException) -> str:
     return str(error) or type(error).__name__
-
-
-def _authentication(given: Credentials) -> dict[str, Any]:
-    """nats-py's options for the credentials."""
-    options: dict[str, Any] = {
-        "user_credentials": given.creds,
-        "nkeys_seed": given.nkey,
-        "user": given.user,
-        "password": given.password,
-        "token": given.token,
-    }
-    if given.ca or given.cert:
-        import ssl  # noqa: PLC0415 - 2.7 MiB that a node on loopback doesn't need
-
-        context = ssl.create_default_context(cafile=given.ca)
-        if given.cert:
-            context.load_cert_chain(given.cert, given.key)
-        options["tls"] = context
-    return {name: value for name, value in options.items() if value is not None}

@@ -91,6 +91,11 @@ class Server:
         self.stop()
         raise ServerUnreachable(f"nats-server didn't start: {self._last_words()}")
 
+    def reload(self) -> None:
+        """Makes a server that listens read its configuration again: its routes have changed."""
+        if self.pid:
+            os.kill(self.pid, signal.SIGHUP)
+
     def _last_words(self) -> str:
         with open(self._log, encoding="utf-8", errors="replace") as file:
             lines = file.read().strip().splitlines()
@@ -136,12 +141,17 @@ def _become(program: str, configuration_file: str, log: str, parent: int) -> Non
 
 
 def _url_in(ports: str) -> str:
-    """The client URL in the server's ports file (JSON: `{"nats": ["nats://…"]}`); empty until it is written whole."""
+    """The client URL in the server's ports file (JSON: `{"nats": ["nats://…", …], …}`); empty until it is written.
+
+    A server that listens on all interfaces names them all: the URL on loopback is preferred.
+    """
     try:
         with open(ports, encoding="ascii") as file:
             text = file.read()
     except FileNotFoundError:
         return ""
-    _, found, rest = text.partition('"nats://')
-    url, end, _ = rest.partition('"')
-    return f"nats://{url}" if found and end else ""
+    listed, end, _ = text.partition('"nats"')[2].partition("]")
+    urls = [part for part in listed.split('"') if part.startswith(("nats://", "tls://"))]
+    if not end or not urls:
+        return ""
+    return next((url for url in urls if f"//{LOOPBACK}:" in url), urls[0])

@@ -12,8 +12,12 @@ from typing import Any, NoReturn
 import click
 
 import gridlink
+from appmanager.guardian.lock import ManagedLock
 from gridlink.address import token
+from gridlink.bus.cluster import trusted_configuration
+from gridlink.bus.mesh import Routes
 from gridlink.bus.server import LOOPBACK, STANDARD_PORT, configuration, find_program
+from gridlink.bus.trust import ClusterFile, Trust, read_trust
 from gridlink.codec import encode
 from gridlink.config import machine_name
 from gridlink.errors import GridlinkError, ManagedDirectoryInvalid, ServerUnreachable
@@ -22,6 +26,8 @@ from gridlink.node.settings import HostSetting, LogSetting, NodeSettings
 
 DEFAULT_SITE = "site"
 STATE_DIR = ".gridlink"
+TRUST_DIR = "trust"
+SITE_FILE = "site.json"
 PACKAGES = Path(gridlink.__file__).resolve().parents[1]  # where appmanager and nodemanager are installed beside it
 
 
@@ -38,6 +44,7 @@ class NodeOptions:
     nodemanager: bool
     for_s: float
     json_logs: bool
+    trust: Trust | None
 
     @property
     def state(self) -> Path:
@@ -55,6 +62,9 @@ class NodeOptions:
 @click.option("--nats", "url", envvar="NATS_URL", default="", metavar="URL", help="A nats-server that runs already.")
 @click.option("--site", envvar="GRIDLINK_SITE", default=DEFAULT_SITE, show_default=True, help="The site's name.")
 @click.option("--node", default="", help="This node's name; the machine's, if it isn't given.")
+@click.option(
+    "--trust", default="", metavar="DIR", help="This machine's directory of `gridlink init --cluster|--uplink`."
+)
 @click.option("--for", "for_s", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="End after so long.")
 @click.option("--json-logs", is_flag=True, help="Log records as JSON, one a line.")
 @click.option("--view/--no-view", default=None, help="A live view; the default on a terminal.")
@@ -63,6 +73,8 @@ def command(view: bool | None, **options: Any) -> None:
     """Runs the bundles of a managed directory on this machine."""
     try:
         checked_options = checked(**options)
+        if checked_options.trust is not None:
+            os.environ.update(checked_options.trust.environment())  # of all processes of this node
         if view if view is not None else sys.stdout.isatty() and checked_options.bus == "nats":
             from gridlink.cli.view import watch_guardian  # noqa: PLC0415 - rich, where people look
 
@@ -81,6 +93,7 @@ def checked(
     url: str,
     site: str,
     node: str,
+    trust: str,
     for_s: float,
     json_logs: bool,
 ) -> NodeOptions:
@@ -101,7 +114,18 @@ def checked(
         nodemanager=not without_nodemanager,
         for_s=for_s,
         json_logs=json_logs,
+        trust=checked_trust(directory, trust, site, given_bus=bus == "local" or bool(url)),
     )
+
+
+def checked_trust(managed: Path, trust: str, site: str, given_bus: bool) -> Trust | None:
+    """The machine's trust directory, read and checked; None where there is none. Raises TrustInvalid, UsageError."""
+    directory = Path(trust) if trust else managed / STATE_DIR / TRUST_DIR
+    if given_bus:
+        if trust:
+            raise click.UsageError("--trust is for the nats-server that this node starts: leave --nats and --bus out")
+        return None
+    return read_trust(directory.resolve(), site) if trust or directory.is_dir() else None
 
 
 def check_managed(directory: Path) -> None:
@@ -118,7 +142,13 @@ def check_managed(directory: Path) -> None:
 
 
 def guardian_command(options: NodeOptions) -> list[str]:
-    """The command line of the guardian, with the files it needs written. Raises ServerUnreachable."""
+    """The command line of the guardian, with the files it needs written.
+
+    Raises ServerUnreachable, and ManagedDirectoryBusy before a file is touched that another guardian uses.
+    """
+    lock = ManagedLock(str(options.state))
+    lock.take(f"process {os.getpid()}")  # only to see that it can be had: the guardian takes it for good
+    lock.close()
     (options.state / "logs").mkdir(exist_ok=True)
     server_file = write_server_file(options) if options.bus == "nats" and not options.url else ""
     settings = encode(node_settings(options)).decode()
@@ -132,12 +162,42 @@ def write_server_file(options: NodeOptions) -> str:
     find_program()
     directory = options.state / "nats"
     directory.mkdir(exist_ok=True)
+    file = directory / "nats-server.conf"
+    cluster = options.trust.cluster if options.trust is not None else None
+    if options.trust is not None and cluster is not None:
+        check_ports(cluster)
+        Routes(directory, cluster).write()
+        write_privately(file, trusted_configuration(options.trust, cluster.port, str(directory)))
+        return str(file)
     port = free_port()
     if port != STANDARD_PORT:
         click.echo(f"gridlink-node: port {STANDARD_PORT} is taken: nats-server listens on {port}", err=True)
-    file = directory / "nats-server.conf"
-    file.write_text(configuration(options.site, port, str(directory)))
+    if options.trust is not None:
+        write_privately(file, trusted_configuration(options.trust, port, str(directory)))
+    else:
+        file.write_text(configuration(options.site, port, str(directory)))
     return str(file)
+
+
+def write_privately(file: Path, text: str) -> None:
+    """Writes a file that its owner alone can read: it may hold the seed of an uplink."""
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+        opened.write(text)
+
+
+def check_ports(cluster: ClusterFile) -> None:
+    """Raises ServerUnreachable where a port that the others know is taken."""
+    for port in (cluster.port, cluster.route_port):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((cluster.listen, port))
+            except OSError as error:
+                raise ServerUnreachable(
+                    f"{cluster.listen}:{port} can't be opened for nats-server ({error.strerror}): end what holds it, "
+                    "or give the cluster other ports"
+                ) from error
 
 
 def free_port() -> int:
@@ -180,7 +240,26 @@ def node_settings(options: NodeOptions) -> NodeSettings:
         hosts=(nodemanager, appmanager) if options.nodemanager else (appmanager,),
         log=LogSetting(str(options.state / "logs" / f"{options.node}.log"), options.json_logs),
         node_file=str(options.state / "node.json"),
+        trust=searching(options.trust),
+        site_file=checked_site_file(options.managed),
     )
+
+
+def checked_site_file(managed: Path) -> str:
+    """The site file of a managed directory, read and checked; empty where there is none. Raises ConfigInvalid."""
+    path = managed / SITE_FILE
+    if not path.exists():
+        return ""
+    from gridlink.proxies.site import read_site_file  # noqa: PLC0415 - where there is one
+
+    read_site_file(path)
+    return str(path)
+
+
+def searching(trust: Trust | None) -> str:
+    """The trust directory, where the node is to look for the site's other servers by multicast; else empty."""
+    multicast = trust is not None and trust.cluster is not None and trust.cluster.discovery is not None
+    return str(trust.directory) if trust is not None and multicast else ""
 
 
 def become_guardian(options: NodeOptions) -> NoReturn:

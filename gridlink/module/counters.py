@@ -22,7 +22,16 @@ class Counters:
     requests: int = 0
     events: int = 0
     errors: int = 0  # handlers and timers that raised
+    refused: int = 0  # messages that a proxy turned away; an event among them is an error, too
     busy: int = 0  # requests refused because too many were in flight
     dropped_events: int = 0  # the oldest ones of a full inbox
     sent: int = 0  # requests, sends and events of its own
     by_type: dict[str, RequestCounters] = field(default_factory=dict)
+
+    def count_refused(self) -> None:
+        """A proxy has turned a message away."""
+        self.refused += 1
+
+    def count_error(self) -> None:
+        """A handler has raised."""
+        self.errors += 1

@@ -18,12 +18,13 @@ from gridlink.bus.protocol import Answer
 from gridlink.errors import Busy, ConnectionLost, GridlinkError, HandlerFailed, NoSuchType, RequestTimeout, Stopping
 from gridlink.message import Call, Message, current
 from gridlink.module.counters import Counters, RequestCounters
-from gridlink.tasks import Tasks
+from gridlink.tasks import Tasks, is_cancelled
 
 log = logging.getLogger("gridlink.module")
 
 MAX_IN_FLIGHT = 64
 MAX_WAITING = 1024
+WARN_EVERY_S = 1.0
 
 Events = Mapping[str, Call]  # event type -> handler
 
@@ -45,6 +46,8 @@ class Inbox:
         self._counters.by_type = {name: RequestCounters() for name in requests}
         self._in_flight = 0
         self._closed = False
+        self._warn_again_s = 0.0
+        self._unsaid = 0
 
     def take_request(self, message: Message, answer: Answer) -> GridlinkError | None:
         """See gridlink.bus.Receiver."""
@@ -72,9 +75,12 @@ class Inbox:
         except GridlinkError as error:
             result = error
         except asyncio.CancelledError:
-            text = f"{self._name} was stopped while it handled {message.type}: it may still be done"
-            await answer(ConnectionLost(text))
-            raise
+            if is_cancelled():
+                text = f"{self._name} was stopped while it handled {message.type}: it may still be done"
+                await answer(ConnectionLost(text))
+                raise
+            self._counters.errors += 1
+            result = HandlerFailed(f"{self._name}, {message.type}: it awaited something that was cancelled")
         except Exception as error:  # a handler is the author's code: it may raise anything
             self._counters.errors += 1
             log.exception("%s: the handler of %s raised", self._name, message.type)
@@ -116,10 +122,25 @@ class Inbox:
             await handlers[message.type](message)
         except GridlinkError as error:
             self._counters.errors += 1
-            log.warning("%s: an event %s of %s: %s", self._name, message.type, message.source or "?", error)
+            self._warn(message, error)
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+            self._counters.errors += 1
+            log.exception("%s: the handler of %s awaited something that was cancelled", self._name, message.type)
         except Exception:  # a handler is the author's code: it may raise anything
             self._counters.errors += 1
             log.exception("%s: the handler of %s raised", self._name, message.type)
+
+    def _warn(self, message: Message, error: GridlinkError) -> None:
+        """Logs the first event that fails, and at most one each second: senders must not fill a board's flash."""
+        now_s = time.monotonic()
+        if now_s < self._warn_again_s:
+            self._unsaid += 1
+            return
+        more = f" ({self._unsaid} more since the last such line)" if self._unsaid else ""
+        self._warn_again_s, self._unsaid = now_s + WARN_EVERY_S, 0
+        log.warning("%s: an event %s of %s: %s%s", self._name, message.type, message.source or "?", error, more)
 
     async def aclose(self, grace_s: float) -> None:
         """Takes nothing more, lets handlers finish for `grace_s`, then cancels them."""

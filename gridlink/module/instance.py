@@ -26,7 +26,8 @@ from gridlink.module.module import Environment, Module, make
 from gridlink.module.owner import owner
 from gridlink.module.steps import Tell, in_one_step, step_by_step
 from gridlink.module.threads import Threads
-from gridlink.proxies import Proxy, incoming, validate_incoming
+from gridlink.proxies import Proxy, begin_trace, incoming, validate_incoming
+from gridlink.tasks import is_cancelled
 
 
 class Instance:
@@ -106,6 +107,8 @@ class Instance:
         if not done:
             task.cancel()
             raise TimeoutError(f"{name} did not return within {within_s:g} s")
+        if task.cancelled():
+            raise RuntimeError(f"CancelledError: {name} awaited something that was cancelled")
         task.result()
 
     async def _repeat(self, handler: Callable[[], Any], seconds: float) -> None:
@@ -113,11 +116,17 @@ class Instance:
         due_s = clock.now() + seconds
         while True:
             await clock.sleep_until(due_s)
+            begin_trace()
             try:
                 await handler()
             except GridlinkError as error:
                 self.counters.errors += 1
                 log.warning("%s: %s", handler.__name__, error)
+            except asyncio.CancelledError:
+                if is_cancelled():
+                    raise
+                self.counters.errors += 1
+                log.exception("%s awaited something that was cancelled", handler.__name__)
             except Exception:  # a handler is the author's code: it may raise anything
                 self.counters.errors += 1
                 log.exception("%s raised", handler.__name__)

@@ -20,12 +20,17 @@ from gridlink.tasks import Tasks
 C = TypeVar("C")
 
 
+def _plainly(function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(*arguments)
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A module's class, and how to get a context in which its code finds its own libraries."""
 
     target: type[Module[Any]]
     context: Callable[[], Context] = copy_context
+    call: Callable[..., Any] = _plainly  # calls a function in the bundle's name: what it imports is the bundle's
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,7 @@ class Hosting(Protocol):
     site: str
     machine: str
     url: str  # of the bus; empty for the in-process one
+    site_file: str  # the site's proxies, for the processes it starts; empty where there are none
 
     async def host(self, spec: HostSpec) -> Entry:
         """Starts an instance and returns its entry once it is RUNNING. Raises StartFailed, ModuleInvalid."""

@@ -36,15 +36,15 @@ class Threads:
         context = contextvars.copy_context()
         key = id(context)
         self._running[key] = call.__name__
-        future = asyncio.get_running_loop().run_in_executor(self._pool, context.run, call, *arguments)
-        future.add_done_callback(lambda _: self._running.pop(key, None))
-        return await future
+        future = self._pool.submit(context.run, call, *arguments)
+        future.add_done_callback(lambda _: self._running.pop(key, None))  # the thread's end, not the waiter's
+        return await asyncio.wrap_future(future)
 
     def close(self) -> None:
         """Starts no more calls, and names those that still run. May be called twice."""
         pool, self._pool = self._pool, None
         if pool is None:
             return
-        for name in self._running.values():
+        for name in list(self._running.values()):
             log.warning("%s: its thread in %s still runs; it is not waited for", self._name, name)
         pool.shutdown(wait=False, cancel_futures=True)

@@ -11,25 +11,28 @@ import time
 from collections.abc import Mapping, Sequence
 from contextvars import Context
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gridlink.bus.protocol import Bus
 from gridlink.clock import SiteClock
 from gridlink.config import typed
 from gridlink.contract import Contract, Described, contract_of, describe
-from gridlink.errors import ModuleInvalid
+from gridlink.errors import ModuleInvalid, StartFailed
 from gridlink.lifecycle import State
 from gridlink.module.counters import Counters
 from gridlink.module.instance import Instance
-from gridlink.module.module import Environment, HostSpec, ModuleClock, config_type
+from gridlink.module.module import Environment, HostSpec, Loaded, ModuleClock, config_type
 from gridlink.module.sender import Sender
 from gridlink.module.steps import Tell, in_one_step
 from gridlink.node import discovery
 from gridlink.node.about import About
 from gridlink.node.bundle import CONFIG, read_config
-from gridlink.proxies import Proxy, Retry, Tracing
+from gridlink.proxies import Around, Proxy, Retry, Tracing
 from gridlink.registry import Entry, Registry
 from gridlink.tasks import Tasks
+
+if TYPE_CHECKING:
+    from gridlink.proxies.site import SiteFile
 
 log = logging.getLogger("gridlink.node")
 
@@ -37,7 +40,9 @@ log = logging.getLogger("gridlink.node")
 class Node:
     """Hosts instances on one bus. Keeps gridlink.module.Hosting for the managers among them."""
 
-    def __init__(self, bus: Bus, machine: str, *, proxies: Sequence[Proxy] = ()) -> None:
+    def __init__(
+        self, bus: Bus, machine: str, *, proxies: Sequence[Proxy] = (), site_file: SiteFile | None = None
+    ) -> None:
         self.node, self.site = bus.node, bus.site
         self.url = bus.url
         self.bus, self.machine = bus, machine
@@ -46,6 +51,8 @@ class Node:
         self.instances: dict[str, Instance] = {}
         retry = Retry(self.registry.idempotent, bus.connected)
         self._proxies: tuple[Proxy, ...] = (*proxies, Tracing(), retry)
+        self._site_file = site_file
+        self.site_file = "" if site_file is None else str(site_file.path)
         bus.own_share = self.registry.own_share
         bus.on_reconnect = self.registry.rejoin
         self._about = About(self)
@@ -64,6 +71,7 @@ class Node:
 
     async def aclose(self) -> None:
         """Stops the instances in reverse, leaves the site and closes the bus. May be called twice."""
+        self.bus.on_reconnect = None  # whoever leaves doesn't join again
         for name in reversed(list(self.instances)):
             await self.release(name)
         await self._about.aclose()
@@ -85,7 +93,7 @@ class Node:
             config = context.run(self._config, spec, target)
             entry = self._entry(spec, target, contract, described)
             await self.registry.put(entry, described.schemas)
-            await self._start(spec, target, contract, config, context)
+            await self._start(spec, loaded, contract, config, context)
         except BaseException:
             await self.registry.drop(name)
             raise
@@ -94,15 +102,17 @@ class Node:
         log.info("%s is RUNNING", name)
         return running
 
-    async def _start(self, spec: HostSpec, target: Any, contract: Contract, config: Any, context: Context) -> None:
+    async def _start(self, spec: HostSpec, loaded: Loaded, contract: Contract, config: Any, context: Context) -> None:
         name, counters = f"{spec.manifest.name}@{self.node}", Counters()
-        environment = self._environment(name, spec, config, contract, counters)
-        instance = Instance(target, contract, environment, self.bus, self._proxies, counters, self.on_step, context)
+        proxies = self._proxies_of(name, spec, loaded, contract, counters)
+        sender = Sender(self.bus, name, proxies, contract.published, counters)
+        environment = self._environment(name, spec, config, sender)
+        instance = Instance(loaded.target, contract, environment, self.bus, proxies, counters, self.on_step, context)
         self.instances[name] = instance
         try:
             await instance.start()
         except BaseException:
-            del self.instances[name]
+            self.instances.pop(name, None)  # it may have been released meanwhile
             raise
 
     async def release(self, instance: str) -> None:
@@ -111,7 +121,7 @@ class Node:
         if running is not None:
             await self.registry.put_state(instance, State.STOPPING)
             await running.stop()
-            del self.instances[instance]
+            self.instances.pop(instance, None)
             log.info("%s is STOPPED", instance)
         await self.registry.drop(instance)
 
@@ -150,15 +160,32 @@ class Node:
             raise ModuleInvalid(f"{where}: {spec.manifest.name} takes no settings: remove {', '.join(document)}")
         return None
 
-    def _environment(
-        self, name: str, spec: HostSpec, config: Any, contract: Contract, counters: Counters
-    ) -> Environment:
-        spec.data_dir.mkdir(parents=True, exist_ok=True)
+    def _proxies_of(
+        self, name: str, spec: HostSpec, loaded: Loaded, contract: Contract, counters: Counters
+    ) -> tuple[Proxy, ...]:
+        if self._site_file is None:
+            return self._proxies
+        around = Around(
+            site=self.site,
+            instance=name,
+            roles=contract.roles,
+            refused=counters.count_refused,
+            failed=counters.count_error,
+            behind=self.registry.behind,
+            knows=self.registry.knows,
+        )
+        return (*self._site_file.proxies(around, spec.directory, loaded.call), *self._proxies)
+
+    def _environment(self, name: str, spec: HostSpec, config: Any, sender: Sender) -> Environment:
+        try:
+            spec.data_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartFailed(f"its directory {spec.data_dir} can't be made: {error}") from error
         return Environment(
             instance=name,
             manifest=spec.manifest,
             config=config,
-            bus=Sender(self.bus, name, self._proxies, contract.published, counters),
+            bus=sender,
             clock=ModuleClock(self.clock, name),
             registry=self.registry,
             tasks=Tasks(name),

@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -24,7 +24,7 @@ from gridlink.bus.local import LocalBus
 from gridlink.bus.protocol import Bus
 from gridlink.codec import dumps
 from gridlink.config import credentials, write_atomically
-from gridlink.errors import GridlinkError, ModuleInvalid, ServerUnreachable, StartFailed
+from gridlink.errors import GridlinkError, ModuleInvalid, ServerUnreachable, StartFailed, TrustInvalid
 from gridlink.module.module import HostSpec
 from gridlink.node.bundle import load_alone, load_installed, read_bundle
 from gridlink.node.logs import set_up
@@ -32,10 +32,15 @@ from gridlink.node.node import Node
 from gridlink.node.settings import HostSetting, NodeFile, NodeSettings
 from gridlink.tasks import Tasks
 
+if TYPE_CHECKING:
+    from gridlink.proxies.site import SiteFile
+
 log = logging.getLogger("gridlink.node")
 
 BEAT_S = 0.5
-READY, BEAT, STARTING, FAILURE = "ready", ".", "starting", "failed"
+# Of a client's environment, what names files; secrets themselves are not handed on.
+CREDENTIALS = frozenset({"NATS_NKEY", "NATS_CA", "NATS_TLS_NAME", "NATS_CREDS", "NATS_CERT", "NATS_KEY"})
+READY, BEAT, STARTING, FAILURE, RELOAD = "ready", ".", "starting", "failed", "reload"
 STATUS_FAILED, STATUS_INVALID = 1, 2  # of a process: worth another try, not before something is changed
 
 
@@ -85,7 +90,7 @@ async def _run(settings: NodeSettings, say_fd: int, held_fd: int) -> int:
         tasks.spawn(lifeline.beat(), name="heartbeat")
         try:
             return await _run_node(settings, lifeline, ending)
-        except (StartFailed, ModuleInvalid, ServerUnreachable) as error:
+        except (StartFailed, ModuleInvalid, ServerUnreachable, TrustInvalid) as error:
             log.error("%s", error)  # noqa: TRY400 - the sentence says it all; a traceback went before it
             lifeline.say(FAILURE, str(error))
             return STATUS_INVALID if isinstance(error, ModuleInvalid) else STATUS_FAILED
@@ -93,12 +98,32 @@ async def _run(settings: NodeSettings, say_fd: int, held_fd: int) -> int:
             await tasks.aclose()
 
 
+def _site_file(settings: NodeSettings) -> SiteFile | None:
+    if not settings.site_file:
+        return None
+    from gridlink.proxies.site import read_site_file  # noqa: PLC0415 - where a site has proxies, and nowhere else
+
+    return read_site_file(Path(settings.site_file))
+
+
+def _mesh(settings: NodeSettings, lifeline: _Lifeline) -> contextlib.AbstractAsyncContextManager[Any]:
+    """The search for the site's other servers, where a cluster is configured; it costs nothing where none is."""
+    if not settings.trust:
+        return contextlib.nullcontext()
+    from gridlink.bus.mesh import Mesh  # noqa: PLC0415 - for clusters alone
+    from gridlink.bus.trust import read_trust  # noqa: PLC0415
+
+    trust = read_trust(Path(settings.trust), settings.site)
+    return Mesh(trust, Path(settings.node_file).parent / "nats", lambda: lifeline.say(RELOAD))
+
+
 async def _run_node(settings: NodeSettings, lifeline: _Lifeline, ending: asyncio.Event) -> int:
+    site_file = _site_file(settings)
     bus = await open_bus(settings.site, settings.node, settings.url)
-    node = Node(bus, settings.machine)
+    node = Node(bus, settings.machine, site_file=site_file)
     node.blocked = settings.blocked
     node.on_step = lambda name: lifeline.say(STARTING, name.partition("@")[0])
-    async with node:
+    async with node, _mesh(settings, lifeline):
         tasks = Tasks("process")
         starting = tasks.spawn(_host_all(node, settings.hosts), name="hosting")
         over = tasks.spawn(ending.wait(), name="ending")
@@ -181,7 +206,8 @@ def run_forked(document: str, given: Given, say_fd: int, held_fd: int) -> int:
         for host in settings.hosts
     )
     settings = replace(settings, hosts=hosts, url=given.url or settings.url, blocked=given.blocked)
-    file = NodeFile(settings.site, settings.node, settings.url, {**given.pids, "node": os.getpid()})
+    needed = {name: value for name, value in os.environ.items() if name in CREDENTIALS}
+    file = NodeFile(settings.site, settings.node, settings.url, {**given.pids, "node": os.getpid()}, needed)
     write_atomically(Path(settings.node_file), dumps(file, indent=True) + b"\n")
     return run(settings, say_fd, held_fd)
 

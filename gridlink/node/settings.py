@@ -39,7 +39,9 @@ class NodeSettings:
     hosts: tuple[HostSetting, ...] = ()
     log: LogSetting = field(default_factory=LogSetting)
     node_file: str = ""  # where the commands find this node
+    site_file: str = ""  # the site's proxies; empty where there are none
     blocked: dict[str, str] = field(default_factory=dict)  # module names not to start, and why
+    trust: str = ""  # the trust directory of a cluster whose servers find each other by multicast
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +52,4 @@ class NodeFile:
     node: str
     url: str
     pids: dict[str, int]
+    environment: dict[str, str] = field(default_factory=dict)  # what a client of its server needs: NATS_NKEY, …

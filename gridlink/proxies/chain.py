@@ -8,12 +8,37 @@ the first one first. Validation is the innermost of all: outside it a payload is
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gridlink.message import Call
 
+if TYPE_CHECKING:
+    from gridlink.proxies.around import Around
+    from gridlink.proxies.scope import Coverage
+
 
 class Proxy:
-    """A step around messages. Both hooks have a working default: pass the call on as it is."""
+    """A step around messages. All hooks have a working default: pass the call on as it is.
+
+    One that is named in a site file is made once an instance: with what `prepare` returned, if it has a
+    `settings_type`, else without an argument. It should raise GridlinkErrors; anything else fails the message all the
+    same, as ProxyFailed.
+    """
+
+    settings_type: ClassVar[Any] = None  # the frozen dataclass that its entry in the site file is read into
+    scopes_itself: ClassVar[bool] = False  # it is asked of every message, also of those that its `for` leaves out
+
+    @classmethod
+    def prepare(cls, settings: Any, directory: Path, where: str) -> Any:
+        """Checks its settings, once a process. `directory` is the site file's, `where` names the entry in errors.
+
+        Raises ConfigInvalid.
+        """
+        return settings
+
+    def attach(self, around: Around, coverage: Coverage) -> None:
+        """Called once, before the other hooks: whose messages it wraps, and which of them are meant by its `for`."""
 
     def outgoing(self, call: Call) -> Call:
         """Wraps the call that takes a message of this module to the bus."""

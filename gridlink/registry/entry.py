@@ -70,3 +70,7 @@ class Leave:
 
     node: str
     boot: str
+
+
+KINDS: dict[str, type] = {"announce": Announcement, "heartbeat": Heartbeat, "sync": Sync, "leave": Leave}
+"""The registry's messages by their type."""

@@ -22,7 +22,7 @@ from gridlink.codec import codec
 from gridlink.errors import AddressInvalid, GridlinkError, NoSuchInstance, PayloadInvalid, RequestTimeout
 from gridlink.lifecycle import State
 from gridlink.message import Message
-from gridlink.registry.entry import Announcement, Entry, Heartbeat, Leave, Sync
+from gridlink.registry.entry import KINDS, Announcement, Entry, Heartbeat, Leave, Sync
 from gridlink.registry.view import Change, View
 from gridlink.tasks import Tasks
 
@@ -32,8 +32,6 @@ BEAT_S = 1.0
 JOIN_S = 1.0  # a joiner waits at most so long for the others
 QUIET_S = 0.05  # and no longer than this once those that are known have answered
 WATCH_DEPTH = 1024
-
-_KINDS: dict[str, type] = {"announce": Announcement, "heartbeat": Heartbeat, "sync": Sync, "leave": Leave}
 
 
 class Registry:
@@ -47,6 +45,7 @@ class Registry:
         self._version = 0
         self._schemas: dict[str, dict[str, Any]] = {}
         self._shares: dict[Address, tuple[int, int]] = {}  # own members, all members; until something changes
+        self._behind: dict[Address, tuple[Entry, ...]] = {}  # likewise
         self._watchers: set[asyncio.Queue[Change]] = set()
         self._subscriptions: list[Subscription] = []
         self._tasks = Tasks("registry")
@@ -54,7 +53,7 @@ class Registry:
         self._expected: set[str] = set()
 
     async def __aenter__(self) -> Registry:
-        for kind in _KINDS:
+        for kind in KINDS:
             self._subscriptions.append(await self._bus.subscribe(address.REGISTRY, kind, self))
         self._subscriptions.append(await self._bus.subscribe(_directly(self._bus.node), "announce", self))
         await self._say("sync", Sync(self._bus.node))
@@ -103,8 +102,15 @@ class Registry:
         """Every instance of the site, by instance name."""
         return self._view.entries()
 
-    def find(self, *, role: str | None = None, name: str | None = None, instance: str | None = None) -> list[Entry]:
-        """The RUNNING instances that have the role, or bear the module's name, or are the instance itself."""
+    def find(
+        self,
+        *,
+        role: str | None = None,
+        name: str | None = None,
+        instance: str | None = None,
+        managed_by: str | None = None,
+    ) -> list[Entry]:
+        """The RUNNING instances that have the role, bear the module's name, are the instance, or are managed by one."""
         return [
             entry
             for entry in self.instances()
@@ -112,6 +118,7 @@ class Registry:
             and (role is None or role in entry.roles)
             and (name is None or entry.name == name)
             and (instance is None or entry.instance == instance)
+            and (managed_by is None or managed_by in entry.managed_by)
         ]
 
     def own_share(self, address: Address) -> float:
@@ -137,6 +144,17 @@ class Registry:
             known = self._shares[address] = (own, len(members))
         return known
 
+    def behind(self, address: Address) -> tuple[Entry, ...]:
+        """The instances, whatever their state, that a message to the address may reach."""
+        known = self._behind.get(address)
+        if known is None:
+            known = self._behind[address] = tuple(entry for entry in self.instances() if _is_behind(entry, address))
+        return known
+
+    def knows(self, instance: str) -> bool:
+        """Whether an instance of that name (`name@node`) is in the registry."""
+        return any(instance in known.entries for known in self._view.nodes.values())
+
     async def watch(self) -> AsyncIterator[Change]:
         """Each change from now on. A watcher that is `WATCH_DEPTH` changes behind loses the oldest."""
         queue: asyncio.Queue[Change] = asyncio.Queue(WATCH_DEPTH)
@@ -153,6 +171,7 @@ class Registry:
         role: str | None = None,
         name: str | None = None,
         instance: str | None = None,
+        managed_by: str | None = None,
         timeout_s: float = 5.0,
     ) -> Entry:
         """A RUNNING instance with the role or name, as soon as there is one. Raises RequestTimeout."""
@@ -160,7 +179,7 @@ class Registry:
         self._watchers.add(queue)
         try:
             async with asyncio.timeout(timeout_s):
-                while not (found := self.find(role=role, name=name, instance=instance)):
+                while not (found := self.find(role=role, name=name, instance=instance, managed_by=managed_by)):
                     await queue.get()
                 return found[0]
         except TimeoutError as error:
@@ -249,7 +268,7 @@ class Registry:
         message = Message(
             address=to or address.REGISTRY,
             type=kind,
-            payload=codec(_KINDS[kind]).encode(what),
+            payload=codec(KINDS[kind]).encode(what),
             source=f"{address.NODE}@{self._bus.node}",
         )
         try:
@@ -266,7 +285,7 @@ class Registry:
     def take_event(self, message: Message) -> None:
         """Takes in what another node, or our own bus, says on the registry's subjects."""
         try:
-            what = codec(_KINDS[message.type]).decode(message.payload)
+            what = codec(KINDS[message.type]).decode(message.payload)
             address.token(what.node, "node")
         except (PayloadInvalid, AddressInvalid) as error:
             log.warning("a registry message of %s is ignored: %s", message.source, error)
@@ -293,10 +312,19 @@ class Registry:
     def _notify(self, changes: Iterable[Change]) -> None:
         for change in changes:
             self._shares.clear()
+            self._behind.clear()
             for queue in self._watchers:
                 if queue.full():
                     queue.get_nowait()
                 queue.put_nowait(change)
+
+
+def _is_behind(entry: Entry, address: Address) -> bool:
+    kind, _, name = address.partition(".")
+    if kind == "instance":
+        node, _, instance = name.partition(".")
+        return entry.instance == f"{instance}@{node}"
+    return name in (entry.roles if kind == "role" else entry.subscribes)
 
 
 def _directly(node: str) -> Address:

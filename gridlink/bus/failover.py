@@ -1,0 +1,67 @@
+"""How the client of a bus leaves a dead server: at once, without sending anything late, and without ever giving up.
+
+A part of the NATS client (`gridlink.bus.nats`) that changes what nats-py does there; it imports nothing of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import struct
+from collections.abc import Callable
+from socket import SO_LINGER, SOL_SOCKET
+from typing import TYPE_CHECKING, Any
+
+SETTLE_S = 0.2  # until a server that has come knows who listens where
+
+log = logging.getLogger("gridlink.bus")
+
+if TYPE_CHECKING:
+    from typing import Any as Base  # nats-py's Client, which one file alone imports
+else:
+    Base = object
+
+
+class Failover(Base):  # type: ignore[misc]
+    """Comes before nats-py's Client among the bases of a class."""
+
+    on_topology: Callable[[], None] | None = None  # called when the servers of the cluster have changed
+    _settling: asyncio.TimerHandle | None = None
+
+    async def _connect_to_server(self, s: Any) -> None:
+        # What the kernel hasn't sent when the connection is closed is dropped, instead of sent when the link is back.
+        await super()._connect_to_server(s)
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is not None:
+            writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+
+    async def _process_connect_init(self) -> None:
+        await super()._process_connect_init()
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is not None and writer.get_extra_info("ssl_object") is not None:
+            writer.transport.get_protocol()._over_ssl = True  # else asyncio warns of each server that closes
+
+    async def _attempt_reconnect(self) -> None:
+        # The close of a TLS connection waits 30 s for an answer, which a dead peer never gives.
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()
+        await super()._attempt_reconnect()
+
+    async def _process_err(self, err_msg: str) -> None:
+        # nats-py closes for good at all errors but two. A node wants another server, and this one again later.
+        if "permissions violation" in err_msg.lower():
+            log.warning("the nats-server refuses: %s", err_msg.strip())
+            await super()._process_err(err_msg)
+            return
+        error = ConnectionError(f"the nats-server says {err_msg.strip()}")
+        await self._error_cb(error)
+        await self._process_op_err(error)
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        await super()._process_info(info, initial_connection)
+        if initial_connection or self.on_topology is None:
+            return
+        if self._settling is not None:
+            self._settling.cancel()
+        self._settling = asyncio.get_running_loop().call_later(SETTLE_S, self.on_topology)

@@ -1,0 +1,87 @@
+"""A command's look at a site: a bus connection, the registry as an observer sees it, and a sender."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import logging
+import os
+import secrets
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from gridlink.bus.nats import NatsBus
+from gridlink.cli.options import Options, Where, find
+from gridlink.clock import SiteClock
+from gridlink.config import credentials, machine_name
+from gridlink.errors import NoSuchInstance
+from gridlink.module.sender import Sender
+from gridlink.registry import Entry, Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a command has of a site while it is connected."""
+
+    where: Where
+    machine: str
+    bus: NatsBus
+    registry: Registry
+    clock: SiteClock
+    sender: Sender
+
+    def entries(self) -> list[Entry]:
+        """The site's instances, on `--machine` alone if that was given, by name."""
+        return [e for e in self.registry.instances() if not self.machine or e.machine == self.machine]
+
+    def named(self, name: str) -> list[Entry]:
+        """The instances of that module's name, or the one of that instance name. Raises NoSuchInstance."""
+        entries = self.entries()
+        found = [e for e in entries if name in (e.name, e.instance)]
+        if not found:
+            names = sorted({e.name for e in entries})
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names) or 'none'}"
+            at = f" on machine {self.machine}" if self.machine else ""
+            raise NoSuchInstance(f"no module or instance {name!r} at site {self.where.site}{at}: {hint}")
+        return found
+
+
+@asynccontextmanager
+async def session(options: Options, *, look: bool = True) -> AsyncIterator[Session]:
+    """Connects to the site that the options mean; knows its modules on entry, unless `look` is False.
+
+    Raises NodeNotFound, ServerUnreachable.
+    """
+    async with connected(find(options), options.machine) as one:
+        if look:
+            await one.registry.joined()
+        yield one
+
+
+@asynccontextmanager
+async def connected(where: Where, machine: str = "") -> AsyncIterator[Session]:
+    """Connects to a site and begins to observe it unseen; leaves it at the end. Raises ServerUnreachable."""
+    node = f"cli-{os.getpid()}-{secrets.token_hex(3)}"
+    bus = NatsBus(where.site, node)
+    log = logging.getLogger("gridlink.bus")
+    level = log.level
+    log.setLevel(logging.ERROR)  # a connection that can't be made is one line, ours
+    try:
+        await bus.connect(where.url, credentials({**where.environment, **os.environ}))
+    finally:
+        log.setLevel(level)
+    try:
+        clock = SiteClock()
+        async with Registry(bus, machine_name(), clock, observer=True) as registry:
+            bus.on_reconnect = registry.rejoin
+            yield Session(where, machine, bus, registry, clock, Sender(bus, f"gridlink@{node}"))
+    finally:
+        await bus.aclose()
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Runs a command's coroutine to its end."""
+    asyncio.run(main)

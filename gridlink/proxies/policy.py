@@ -1,0 +1,119 @@
+"""A policy: which module may send which type to which address. Pure. What no rule allows is denied.
+
+`permissions` turns it into what a nats-server allows a process, so that the server keeps it for a process that lies.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from gridlink.address import NODE, REGISTRY, ROOT, Address, readable
+from gridlink.proxies.around import module_of
+
+_NAME = r"(\*|[A-Za-z0-9_-]+)"
+_FORMS = {
+    "from": (rf"{_NAME}|[A-Za-z0-9_-]+@[A-Za-z0-9_-]+", "a module's name, name@node or *"),
+    "to": (
+        rf"\*|(role|topic) {_NAME}|instance {_NAME}(@[A-Za-z0-9_-]+)?",
+        "role NAME, topic NAME, instance NAME, instance NAME@NODE or *",
+    ),
+    "types": (_NAME, "a message type or *"),
+}
+
+
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"sender": "from"}):
+    """`{"from": "voltage_problem_handler", "to": "role oltc", "types": ["setTapPosition"]}`; each may be a list.
+
+    from: a module's name, `name@node`, or `*` (also programs without a name). to: `role NAME`, `topic NAME`,
+    `instance NAME`, `instance NAME@NODE`, with `*` for any NAME, or `*` alone. types: all, if they are left out.
+    """
+
+    sender: str | tuple[str, ...]
+    to: str | tuple[str, ...]
+    types: tuple[str, ...] = ("*",)
+
+    def __post_init__(self) -> None:
+        # not by patterns in the types: msgspec 0.22 corrupts the heap where a str with one is in a union with an array
+        for field, given in (("from", self.senders), ("to", self.targets), ("types", self.types)):
+            form, expected = _FORMS[field]
+            for text in given:
+                if not re.fullmatch(form, text):
+                    raise ValueError(f"{field}: expected {expected}, got {text!r}")
+
+    @property
+    def senders(self) -> tuple[str, ...]:
+        """Who may send."""
+        return (self.sender,) if isinstance(self.sender, str) else self.sender
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Where to."""
+        return (self.to,) if isinstance(self.to, str) else self.to
+
+    def allows(self, source: str, to: Address, type: str) -> bool:
+        """Whether it allows `source` (`name@node`) to send `type` to the address."""
+        return (
+            ("*" in self.types or type in self.types)
+            and any(sender in ("*", source, module_of(source)) for sender in self.senders)
+            and any(_meant(target, to) for target in self.targets)
+        )
+
+
+MANAGERS = Rule("appmanager", "instance nodemanager")
+"""Always allowed: without it, a policy that forgets it would keep a site from starting."""
+
+
+def allowed(policy: Iterable[Rule], source: str, to: Address, type: str) -> bool:
+    """Whether a rule of the policy allows it."""
+    return MANAGERS.allows(source, to, type) or any(rule.allows(source, to, type) for rule in policy)
+
+
+def target_of(to: Address) -> str:
+    """An address as rules write it."""
+    return f"instance {readable(to)}" if to.startswith("instance.") else readable(to)
+
+
+def _meant(target: str, to: Address) -> bool:
+    if target == "*":
+        return True
+    kind, _, name = target.partition(" ")
+    if not to.startswith(f"{kind}."):
+        return False
+    if kind != "instance":
+        return name in ("*", to.partition(".")[2])
+    return name in ("*", readable(to), module_of(readable(to)))
+
+
+def permissions(policy: Sequence[Rule], modules: Iterable[str], node: str, site: str) -> dict[str, Any]:
+    """The `permissions` of a nats-server's user for a process that is the node and runs these modules.
+
+    It may publish what the policy allows any of them, what every node says (registry, questions to other nodes), and
+    replies to what it was asked. It hears the site, and the replies to its own requests alone.
+    """
+    sources = [f"{name}@{node}" for name in modules]
+    prefix = f"{ROOT}.{site}."
+    publish = [f"{prefix}{REGISTRY}.*", f"{prefix}instance.*._registry.*", f"{prefix}instance.*.{NODE}.*"]
+    for rule in (MANAGERS, *policy):
+        if any(sender in ("*", s, module_of(s)) for s in sources for sender in rule.senders):
+            patterns = [pattern for target in rule.targets for pattern in _patterns(target)]
+            publish += [f"{prefix}{pattern}.{one}" for pattern in patterns for one in rule.types]
+    return {
+        "publish": {"allow": list(dict.fromkeys(publish))},
+        "subscribe": {"allow": [f"{prefix}>", f"_INBOX.{node}.>", "$SRV.>"]},
+        "allow_responses": True,
+    }
+
+
+def _patterns(target: str) -> tuple[str, ...]:
+    """The subjects of a target, without the type."""
+    if target == "*":
+        return ("role.*", "topic.*", "instance.*.*")
+    kind, _, name = target.partition(" ")
+    if kind != "instance":
+        return (f"{kind}.{name}",)
+    name, _, node = name.partition("@")
+    return (f"instance.{node or '*'}.{name}",)

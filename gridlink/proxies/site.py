@@ -1,0 +1,174 @@
+"""The site file, `site.json` in the managed directory: which proxies wrap which messages, in which order.
+
+{"proxies": [
+    {"proxy": "access", "policy": [{"from": "voltage_problem_handler", "to": "role oltc"}], "for": {"role": "oltc"}},
+    {"proxy": "encryption", "for": {"topic": "measurement"}, "key_file": "keys/site.key"}
+]}
+
+The first is the outermost, nearest to the wire. It is read once a process, and only where there is one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gridlink.config import read_json, typed
+from gridlink.errors import AddressInvalid, ConfigInvalid
+from gridlink.proxies import own
+from gridlink.proxies.around import Around
+from gridlink.proxies.chain import Proxy
+from gridlink.proxies.scope import Coverage, Scope, Scoped
+
+_BUILT_IN = {
+    "access": ("gridlink.proxies.access", "Access"),
+    "encryption": ("gridlink.proxies.encryption", "Encryption"),
+    "limits": ("gridlink.proxies.limits", "Limits"),
+}
+_ALWAYS_ON = ("tracing", "validation", "retry")
+_OWN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class SiteDocument:
+    """The file, as it is written."""
+
+    proxies: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One proxy of the file. `cls` is None for a bundle's own, which is imported with its bundle."""
+
+    name: str
+    scope: Scope
+    settings: Mapping[str, Any]
+    where: str
+    directory: Path
+    cls: type[Proxy] | None
+    arguments: tuple[Any, ...] = ()  # what `cls` is made with
+
+    @property
+    def package(self) -> str:
+        """The top-level package of an author's proxy."""
+        return self.name.partition(":")[0].partition(".")[0]
+
+    def proxy(self, around: Around, bundle: Path, run: Callable[..., Any]) -> Proxy | None:
+        """The proxy for an instance; None where it is another bundle's. `run` calls in the name of the bundle."""
+        if self.cls is not None and self.name in _BUILT_IN:
+            made = self.cls(*self.arguments)
+        elif self.cls is not None:
+            made = own.make(self.cls, self.arguments, self.where)
+        elif own.holds(bundle, self.package):
+            cls = own.load(self.name, run, self.where)
+            made = own.make(cls, _prepared(cls, self.settings, self.directory, self.where), self.where)
+        else:
+            return None
+        return self._scoped(made, around)
+
+    def _scoped(self, made: Proxy, around: Around) -> Proxy:
+        coverage = Coverage(self.scope, around)
+        made.attach(around, coverage)
+        guarded = made if self.name in _BUILT_IN else own.Guarded(made, self.name)
+        return guarded if coverage.everything or made.scopes_itself else Scoped(guarded, coverage)
+
+
+class SiteFile:
+    """The proxies of a site, as its file has them."""
+
+    def __init__(self, path: Path, entries: tuple[Entry, ...]) -> None:
+        self.path, self.entries = path, entries
+
+    def proxies(self, around: Around, bundle: Path, run: Callable[..., Any] | None = None) -> tuple[Proxy, ...]:
+        """The proxies of one instance, outermost first. Raises ConfigInvalid for a bundle's own that can't be made.
+
+        `bundle`: its directory. `run`: calls a function in the bundle's name, so that it finds the bundle's packages.
+        """
+        made = (entry.proxy(around, bundle, run or _plainly) for entry in self.entries)
+        return tuple(proxy for proxy in made if proxy is not None)
+
+
+def read_site_file(path: Path) -> SiteFile:
+    """Reads and checks the file, keys and all. Raises ConfigInvalid with the file, what was expected and what came."""
+    try:
+        document = typed(read_json(path), SiteDocument, str(path))
+    except OSError as error:
+        raise ConfigInvalid(f"{path}: expected the site's proxies, got: {error.strerror}: restore the file") from error
+    return SiteFile(path, tuple(_entry(one, path, number) for number, one in enumerate(document.proxies)))
+
+
+def _entry(document: Mapping[str, Any], path: Path, number: int) -> Entry:
+    name = document.get("proxy")
+    where = f"{path}: proxies[{number}]"
+    if not isinstance(name, str):
+        raise ConfigInvalid(f"{where}: expected 'proxy' to name one ({', '.join(_BUILT_IN)}), got {name!r}")
+    where = f"{where} ({name})"
+    scope = _scope(document.get("for", {}), where)
+    settings = {key: value for key, value in document.items() if key not in ("proxy", "for")}
+    cls = _class(name, path.parent, where)
+    arguments = _prepared(cls, settings, path.parent, where) if cls is not None else ()
+    return Entry(name, scope, settings, where, path.parent, cls, arguments)
+
+
+def _class(name: str, managed: Path, where: str) -> type[Proxy] | None:
+    if name in _BUILT_IN:
+        module, attribute = _BUILT_IN[name]
+        try:
+            found: type[Proxy] = getattr(import_module(module), attribute)
+        except ImportError as error:
+            raise ConfigInvalid(
+                f"{where}: expected PyNaCl, it isn't installed ({error}): `pip install gridlink[encryption]`"
+            ) from error
+        return found
+    if name in _ALWAYS_ON:
+        raise ConfigInvalid(f"{where}: {name} is always there: remove the entry")
+    if not _OWN.fullmatch(name):
+        expected = f"{', '.join(_BUILT_IN)}, or package.module:Class of a bundle"
+        raise ConfigInvalid(f"{where}: unknown proxy '{name}'; expected {expected}")
+    package = name.partition(":")[0].partition(".")[0]
+    if own.bundles_with(package, managed):
+        return None
+    if not own.is_installed(package):
+        raise ConfigInvalid(f"{where}: expected the package {package!r} in a bundle of {managed}, or installed")
+    return own.load(name, _plainly, where)
+
+
+def _scope(document: Any, where: str) -> Scope:
+    try:
+        scope = msgspec.convert(document, Scope)
+        _ = scope.addresses
+    except msgspec.ValidationError as error:
+        text = str(error).replace("`", "'")
+        raise ConfigInvalid(f"{where}: for: {text}; expected role, topic and module, got {document!r}") from error
+    except AddressInvalid as error:
+        raise ConfigInvalid(f"{where}: for: {error}") from error
+    return scope
+
+
+def _prepared(cls: type[Proxy], settings: Mapping[str, Any], directory: Path, where: str) -> tuple[Any, ...]:
+    """What a proxy of the class is made with."""
+    if cls.settings_type is None:
+        if settings:
+            raise ConfigInvalid(f"{where}: it takes no settings: remove {', '.join(settings)}")
+        return ()
+    try:
+        found = typed(settings, cls.settings_type, where)
+    except ConfigInvalid as error:
+        raise ConfigInvalid(f"{error}{_got(str(error), settings)}") from error
+    return (cls.prepare(found, directory, where),)
+
+
+def _got(text: str, settings: Mapping[str, Any]) -> str:
+    """What came, where the sentence doesn't say it yet."""
+    name = re.search(r"at '\$\.(\w+)", text)
+    return f", got {settings[name[1]]!r}" if name and name[1] in settings and ", got " not in text else ""
+
+
+def _plainly(function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(*arguments)
