@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MANAGED ?= ./managed
 STAMP := $(VENV)/.installed
 
-.PHONY: run test lint test-slow clean
+.PHONY: run test lint test-slow schemas clean
 
 run: $(STAMP)
 	@test -d $(MANAGED) || $(BIN)/gridlink init $(MANAGED) --example issn
@@ -23,9 +23,13 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Writes schemas/ anew from the types; a test fails where it was forgotten.
+schemas: $(STAMP)
+	$(BIN)/python -m gridlink.cli.schemas
+
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,bench]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,bench,cluster]'
 	@touch $@
 
 clean:

@@ -27,18 +27,23 @@ class NodeChild:
         self.task: asyncio.Task[None] | None = None
         self._manager, self._planned = manager, planned
         self._into = planned.manifest.into or "nodemanager"
-        self._nodemanager = ""
+        self._nodemanager = self._instance = ""
 
     async def run(self) -> None:
         """Has the bundle hosted, and again whenever its NodeManager has been away."""
         while True:
             try:
-                found = await self._manager.registry.wait_for(name=self._into, timeout_s=MANAGER_WITHIN_S)
+                # Each machine of the site has a NodeManager of that name: ours is the one that we started.
+                found = await self._manager.registry.wait_for(
+                    name=self._into, managed_by=self._manager.instance, timeout_s=MANAGER_WITHIN_S
+                )
                 self._nodemanager = found.instance
+                self._instance = f"{self._planned.name}@{found.node}"
                 await self._host()
             except GridlinkError as error:
+                if self.reason != str(error):  # said once, not at each try
+                    self._manager.log.error("%s is FAILED: %s", self._planned.name, error)  # noqa: TRY400
                 self.state, self.reason = State.FAILED, str(error)
-                self._manager.log.error("%s is FAILED: %s", self._planned.name, error)  # noqa: TRY400
             self.settled.set()
             await self._nodemanager_gone()
 
@@ -52,10 +57,12 @@ class NodeChild:
         self.state, self.reason = State(hosted["state"]), hosted["reason"]
 
     async def _nodemanager_gone(self) -> None:
+        if not self._manager.registry.find(instance=self._nodemanager):
+            return  # it never was there, or went while it was asked
         async for change in self._manager.registry.watch():
             if change.instance == self._nodemanager and change.after is None:
                 return
-            if change.after is not None and change.after.name == self._planned.name:
+            if change.after is not None and change.instance == self._instance:
                 self.state, self.reason = change.after.state, change.after.reason
 
     async def stop(self) -> None:

@@ -121,4 +121,4 @@ class ProcessChild:
         )
         log = LogSetting(str(self._logs / f"{self._node}.log"), self._json_logs)
         settings = NodeSettings(site=hosting.site, node=self._node, machine=hosting.machine, url=hosting.url, log=log)
-        return replace(settings, hosts=(host,))
+        return replace(settings, hosts=(host,), site_file=hosting.site_file)

@@ -42,6 +42,7 @@ class HostedModule:
         self.state = State.STOPPED
         await self._manager.hosting.release(self.instance)
         self._loader.unload(self.name)
+        self.settled.set()  # whoever waits for it to start needn't any more
 
     async def _attempt(self) -> None:
         self.state, self.reason = State.STARTING, ""

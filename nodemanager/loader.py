@@ -20,7 +20,7 @@ class Loader:
         self.unload(manifest.name, keep_lib=True)
         loaded = self._isolation.load(bundle.directory, manifest.entry, name=manifest.name, visible=manifest.libraries)
         self._loaded[manifest.name] = loaded
-        return Loaded(checked(loaded.target, manifest.entry), loaded.context)
+        return Loaded(checked(loaded.target, manifest.entry), loaded.context, loaded.call)
 
     def unload(self, name: str, *, keep_lib: bool = False) -> None:
         """Takes a bundle out of the interpreter, if it is there; its module must have ended.

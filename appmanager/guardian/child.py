@@ -27,6 +27,7 @@ class Child:
         self.ready = False
         self.starting = ""  # the module that is being started in it
         self.reason = ""  # why it failed, in its own words
+        self.wants_reload = False  # nats-server is to read its configuration again
         self.silent = False  # we killed it because it said nothing
         self.kill_at_s = 0.0  # 0: it isn't being stopped
         self._heard_s = time.monotonic()
@@ -48,6 +49,8 @@ class Child:
                 self.ready = True
             elif what == "starting":
                 self.starting = text
+            elif what == "reload":
+                self.wants_reload = True
             elif what == "failed":
                 self.reason = text
 

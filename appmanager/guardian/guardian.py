@@ -88,6 +88,10 @@ class Guardian:
             self._watch(child, now_s)
 
     def _watch(self, child: Child, now_s: float) -> None:
+        if child.wants_reload:
+            child.wants_reload = False
+            if self._server is not None:
+                self._server.reload()
         if child.kill_at_s and now_s > child.kill_at_s:
             child.signal(signal.SIGKILL)
         elif not child.silent and (silent_s := child.silent_for_s(now_s)):

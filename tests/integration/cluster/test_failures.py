@@ -1,0 +1,118 @@
+"""A mesh of three servers under load: what a killed server, a silent cut, a stop and a crash cost.
+
+`-s` shows what was measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from gridlink.testing import eventually
+from tests.integration.cluster.machines import cluster
+from tests.integration.cluster.measured import Load, check_once, failed_until_s, outcomes
+
+RATE = 2000.0
+pytestmark = [pytest.mark.usefixtures("namespaces"), pytest.mark.timeout(120)]
+
+
+async def test_a_killed_server_is_left_for_another_and_started_again(tmp_path: Path) -> None:
+    """No server is a single point of failure: its clients are back within 2 s, and nothing is done twice or late."""
+    async with cluster(tmp_path) as site:
+        h1 = site.machines["h1"]
+        load = Load(site, h1, tmp_path / "load", RATE, 6, "tls://127.0.0.1:4222")
+        await asyncio.to_thread(load.began)
+        await asyncio.sleep(1.5)  # of load before
+        before = h1.file["pids"]["nats_server"]
+        killed_s = time.monotonic()
+        h1.kill("nats_server")
+        asked = await asyncio.to_thread(load.result)
+        back_s = failed_until_s(asked, killed_s)
+        print(f"\nkilled server: {len(asked)} requests, {outcomes(asked)}, last failure {back_s:.3f} s after")
+        assert len(asked) > 5 * RATE
+        assert back_s < 2.0
+        assert failed_until_s(asked, 0) == 0 or min(a.over_s for a in asked if a.outcome != "ok") >= killed_s
+        check_once(asked, site.machines.values())
+        log = h1.managed / ".gridlink" / "nats" / "nats-server.log"
+        await eventually(lambda: f"[{before}]" not in log.read_text() and "Server is ready" in log.read_text())
+        assert await site.agree(site.machines) < 5
+
+
+async def test_a_machine_that_falls_silent_leaves_its_share_to_the_other_member(tmp_path: Path) -> None:
+    """No FIN, no RST: by default half the requests of the role would die for 89 s."""
+    async with cluster(tmp_path, echo=("h2", "h3")) as site:
+        h1 = site.machines["h1"]
+        load = Load(site, h1, tmp_path / "load", RATE, 8, "tls://127.0.0.1:4222")
+        await asyncio.to_thread(load.began)
+        await asyncio.sleep(1.5)  # of load before
+        cut_s = time.monotonic()
+        site.network.cut("h2")
+        asked = await asyncio.to_thread(load.result)
+        until_s = failed_until_s(asked, cut_s)
+        print(f"\nsilent cut: {len(asked)} requests, {outcomes(asked)}, last one lost was sent {until_s:.3f} s after")
+        assert 0 < until_s < 3.0
+        assert all(one.outcome == "ok" for one in asked if one.sent_s < cut_s - 0.1)
+        check_once(asked, site.machines.values())
+        healed_s = time.monotonic()
+        site.network.heal("h2")
+        await site.agree(site.machines)
+        print(f"healed: registries equal after {time.monotonic() - healed_s:.3f} s")
+        check_once(asked, site.machines.values())
+
+
+async def test_a_node_that_ends_cleanly_costs_nothing(tmp_path: Path) -> None:
+    """The other members take over at once, and the others' registries know it at once."""
+    async with cluster(tmp_path, echo=("h2", "h3")) as site:
+        load = Load(site, site.machines["h1"], tmp_path / "load", RATE, 5, "tls://127.0.0.1:4222")
+        await asyncio.to_thread(load.began)
+        await asyncio.sleep(1.5)  # of load before
+        stopped_s = time.monotonic()
+        process = site.machines["h2"].process
+        assert process is not None
+        process.terminate()
+        gone_s = await site.gone("h2", ("h1", "h3"))
+        asked = await asyncio.to_thread(load.result)
+        print(f"\nclean stop: {len(asked)} requests, {outcomes(asked)}, gone after {gone_s:.3f} s, "
+              f"last failure {failed_until_s(asked, stopped_s):.3f} s after")  # fmt: skip
+        assert gone_s < 2.0
+        assert set(outcomes(asked)) == {"ok"}
+        check_once(asked, site.machines.values())
+
+
+async def test_a_killed_node_is_gone_from_every_registry_within_5_s(tmp_path: Path) -> None:
+    """`kill -9`, and nobody who starts it again: the guardian is held."""
+    async with cluster(tmp_path) as site:
+        h2 = site.machines["h2"]
+        pids = h2.file["pids"]
+        os.kill(pids["guardian"], signal.SIGSTOP)
+        try:
+            os.kill(pids["node"], signal.SIGKILL)
+            gone_s = await site.gone("h2", ("h1", "h3"))
+        finally:
+            os.kill(pids["guardian"], signal.SIGCONT)
+        print(f"\nkilled node: gone after {gone_s:.3f} s")
+        assert gone_s < 5.0
+        assert await site.agree(site.machines) < 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cut_for_s", [1.0, 2.2, 2.8, 3.2, 3.6, 4.5])
+async def test_what_failed_by_disconnection_is_not_done_when_the_link_is_back(tmp_path: Path, cut_for_s: float) -> None:
+    """A node whose own server is away uses another's, over a link that is cut: what it could not send is not kept."""
+    async with cluster(tmp_path, echo=("h2", "h3")) as site:
+        h1, h2 = site.machines["h1"], site.machines["h2"]
+        load = Load(site, h1, tmp_path / "load", 500, 9, f"tls://{h2.host.address}:4222")
+        await asyncio.to_thread(load.began)
+        await asyncio.sleep(1)  # of load before
+        site.network.cut("h1")
+        await asyncio.sleep(cut_for_s)
+        site.network.heal("h1")
+        asked = await asyncio.to_thread(load.result)
+        print(f"\ncut for {cut_for_s} s: {outcomes(asked)}")
+        assert outcomes(asked)["ok"] > 500
+        check_once(asked, site.machines.values())
