@@ -259,3 +259,15 @@ def from_wire(name: str, message: str, details: Mapping[str, Any]) -> GridlinkEr
         if field in details:
             setattr(error, field, details[field])
     return error
+
+
+def raised_at(error: BaseException) -> str:
+    """Where an author's code raised: ` (file.py:12)`, or nothing where no frame tells."""
+    at = ""
+    trace = error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if not file.startswith("<"):
+            at = f" ({file}:{trace.tb_lineno})"
+        trace = trace.tb_next
+    return at

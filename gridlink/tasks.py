@@ -29,15 +29,20 @@ class Tasks:
         return len(self._running)
 
     def spawn(
-        self, coroutine: Coroutine[Any, Any, Any], *, name: str, context: Context | None = None
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        *,
+        name: str,
+        context: Context | None = None,
+        awaited: bool = False,
     ) -> asyncio.Task[Any]:
-        """Runs `coroutine` as a task of this owner; in `context`, if given."""
+        """Runs `coroutine` as a task of this owner; in `context`, if given. `awaited`: the caller takes its error."""
         if self._closed:
             coroutine.close()
             raise RuntimeError(f"{self.owner} is closed and starts no task: {name}")
         task = asyncio.get_running_loop().create_task(coroutine, name=name, context=context)
         self._running.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(self._running.discard if awaited else self._done)
         return task
 
     def _done(self, task: asyncio.Task[Any]) -> None:

@@ -103,6 +103,11 @@ class LocalBus:
         receivers.append(receiver)
         return Registration(self, address, type, receiver)
 
+    def count(self, address: Address) -> int:
+        """How many registrations the address has in this process."""
+        listeners = sum(len(receivers) for receivers in self._listeners.get(address, {}).values())
+        return len(self._members.get(address, ())) + listeners
+
     def drop(self, address: Address, type: str | None, receiver: Receiver) -> bool:
         """Ends a registration; returns whether it was the address's last one in this process."""
         if type is None:
@@ -162,6 +167,11 @@ class Registration:
     async def aclose(self) -> None:
         """Ends the registration; may be called twice."""
         self.close()
+
+    @property
+    def is_last(self) -> bool:
+        """Whether it is the address's only one in this process; False once it has ended."""
+        return self._bus is not None and self._bus.count(self._entry[0]) == 1
 
     def close(self) -> bool:
         """Ends the registration; returns whether it was the address's last one in this process."""

@@ -40,6 +40,7 @@ log = logging.getLogger("gridlink.bus")
 
 PENDING_BYTES = 4 * 1024 * 1024  # a subscription's waiting messages; nats-py would take 128 MiB
 PENDING_MESSAGES = 8192
+DRAIN_S = 2.0
 
 
 class _Client(Failover, Client):
@@ -222,7 +223,8 @@ class NatsBus:
         try:
             await self._ensure(address, queue, callback)
         except BaseException:
-            await registration.aclose()
+            if local.close():
+                await self.forget(address, drained=False)
             raise
         return registration
 
@@ -248,12 +250,13 @@ class NatsBus:
         await self._client.subscribe(f"{ROOT}.{self.site}.>", cb=passing, **_LIMITS)
         await self._client.flush()
 
-    async def forget(self, address: Address) -> None:
-        """Ends the node's NATS subscription for an address that no instance serves any more."""
+    async def forget(self, address: Address, *, drained: bool = True) -> None:
+        """Ends the node's NATS subscription for an address; if `drained`, what comes until then is still delivered."""
         subscription = self._subscriptions.pop(subject(self.site, address, "*"), None)
         if subscription is not None and not self._closed:
-            with contextlib.suppress(nats.errors.Error):  # the connection is gone, and with it the subscription
-                await subscription.unsubscribe()
+            with contextlib.suppress(nats.errors.Error, TimeoutError):  # the connection is gone, and the subscription
+                async with asyncio.timeout(DRAIN_S):
+                    await (subscription.drain() if drained else subscription.unsubscribe())
 
     async def aclose(self) -> None:
         """See gridlink.bus.Bus. What was published is flushed first; cancelling it doesn't keep the connection open."""
@@ -347,11 +350,12 @@ class NatsBus:
 
     async def _disconnected(self) -> None:
         # What nats-py has buffered would be sent after the reconnect, long after its sender was told that it failed.
+        was_up = self._up.is_set()
         self._up.clear()
         self._client._pending.clear()
         self._client._pending_data_size = 0
         self._client.fail_flushes()
-        if not self._closed:
+        if was_up and not self._closed:
             log.warning("the connection to %s is lost; trying again every 0.1 s", self.url)
         self._fail_in_flight(_lost(None))
 
@@ -374,9 +378,10 @@ class NatsRegistration:
         self._bus, self._address, self._local = bus, address, local
 
     async def aclose(self) -> None:
-        """Ends the registration; may be called twice."""
-        if self._local.close():
+        """Ends the registration; may be called twice. The receiver takes what comes until the server sends no more."""
+        if self._local.is_last:
             await self._bus.forget(self._address)
+        self._local.close()
 
 
 _LIMITS: dict[str, Any] = {

@@ -17,7 +17,7 @@ from gridlink import address
 from gridlink.address import Address
 from gridlink.bus.protocol import Bus, Subscription
 from gridlink.contract import Contract, Served
-from gridlink.errors import GridlinkError, StartFailed
+from gridlink.errors import GridlinkError, StartFailed, raised_at
 from gridlink.lifecycle import State, advance
 from gridlink.message import Call, Message
 from gridlink.module.counters import Counters
@@ -71,6 +71,8 @@ class Instance:
             if not isinstance(error, Exception):
                 raise
             self.state = advance(self.state, State.FAILED)
+            if not isinstance(error, GridlinkError | TimeoutError):
+                self._environment.log.exception("%s does not start", self.name)
             raise _start_failed(self._cls, error, within_s) from error
         self.state = advance(self.state, State.RUNNING)
         for timed in self.contract.timed:
@@ -102,7 +104,7 @@ class Instance:
 
     async def _hook(self, name: str, hook: Coroutine[Any, Any, None], within_s: float) -> None:
         """Runs a hook of the module in the module's context, with a time limit."""
-        task = self._environment.tasks.spawn(hook, name=name, context=self._context.copy())
+        task = self._environment.tasks.spawn(hook, name=name, context=self._context.copy(), awaited=True)
         done, _ = await asyncio.wait({task}, timeout=within_s)
         if not done:
             task.cancel()
@@ -165,7 +167,7 @@ class Instance:
 def _start_failed(cls: type, error: Exception, within_s: float) -> StartFailed:
     if isinstance(error, TimeoutError) and str(error).startswith("start()"):
         return StartFailed(f"{error}: let start() return, and do long work in self.tasks.spawn(…)")
-    return StartFailed(f"{cls.__name__}: {type(error).__name__}: {error}")
+    return StartFailed(f"{cls.__name__}: {type(error).__name__}: {error}{raised_at(error)}")
 
 
 def _event_call(handler: Callable[..., Any], takes_payload: bool) -> Call:

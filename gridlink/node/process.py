@@ -125,7 +125,7 @@ async def _run_node(settings: NodeSettings, lifeline: _Lifeline, ending: asyncio
     node.on_step = lambda name: lifeline.say(STARTING, name.partition("@")[0])
     async with node, _mesh(settings, lifeline):
         tasks = Tasks("process")
-        starting = tasks.spawn(_host_all(node, settings.hosts), name="hosting")
+        starting = tasks.spawn(_host_all(node, settings.hosts), name="hosting", awaited=True)
         over = tasks.spawn(ending.wait(), name="ending")
         try:
             await asyncio.wait({starting, over}, return_when=asyncio.FIRST_COMPLETED)

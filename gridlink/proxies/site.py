@@ -2,7 +2,7 @@
 
 {"proxies": [
     {"proxy": "access", "policy": [{"from": "voltage_problem_handler", "to": "role oltc"}], "for": {"role": "oltc"}},
-    {"proxy": "encryption", "for": {"topic": "measurement"}, "key_file": "keys/site.key"}
+    {"proxy": "encryption", "for": {"topic": "measurement"}, "key_file": "site.key"}
 ]}
 
 The first is the outermost, nearest to the wire. It is read once a process, and only where there is one.

@@ -16,7 +16,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from gridlink.errors import ModuleInvalid
+from gridlink.errors import ModuleInvalid, raised_at
 from nodemanager.isolation.bundle import LoadedBundle
 from nodemanager.isolation.check import unsupported
 from nodemanager.isolation.errors import NotHostable
@@ -126,7 +126,8 @@ class _Process:
             self._leave(space)
             if not isinstance(error, Exception | SystemExit):
                 raise
-            raise ModuleInvalid(f"{space.name}: {entry} can't be loaded: {type(error).__name__}: {error}") from error
+            why = f"{type(error).__name__}: {error}{raised_at(error)}"
+            raise ModuleInvalid(f"{space.name}: {entry} can't be loaded: {why}") from error
         bundle = LoadedBundle(space, target, space.name, lambda keep_lib: self._leave(space, keep_lib))
         self._bundles[space] = bundle
         return bundle

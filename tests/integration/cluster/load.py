@@ -16,6 +16,7 @@ from gridlink.bus.nats import NatsBus
 from gridlink.config import credentials
 from gridlink.errors import GridlinkError
 from gridlink.module.sender import Sender
+from gridlink.proxies import Retry
 from gridlink.tasks import Tasks
 
 TICK_S = 0.01
@@ -43,7 +44,8 @@ async def main(url: str, rate: float, seconds: float, out: str) -> None:
     mark = f"{os.getpid():x}"
     bus = NatsBus("a", f"load-{mark}")
     await bus.connect(url, credentials())
-    sender, tasks, lines = Sender(bus, f"load@{bus.node}"), Tasks("load"), []
+    retry = Retry(lambda *_: False, bus.connected)  # as every module has it, of a type that may not be done twice
+    sender, tasks, lines = Sender(bus, f"load@{bus.node}", (retry,)), Tasks("load"), []
 
     async def ask(number: str) -> None:
         sent_s = time.monotonic()

@@ -115,6 +115,12 @@ class Machine:
                 self.process.wait()
 
 
+def _complete(names: list[str], views: list[list[str]]) -> bool:
+    nodes = {line.partition(" ")[0].partition("@")[2] for line in views[0]}
+    running = all(line.endswith(" RUNNING") for line in views[0])
+    return nodes == set(names) and running and all(view == views[0] for view in views)
+
+
 async def _learns_of_no_other_server(*_: object, initial_connection: bool = False) -> None:
     """The test asks each machine's own server, by the way that isn't cut."""
 
@@ -147,18 +153,25 @@ class Cluster:
             return []
         return seen
 
-    async def agree(self, names: Iterable[str], within_s: float = 30.0) -> float:
-        """How long it takes until the nodes of the machines see each other, and the same, and nobody else."""
+    async def agree(self, names: Iterable[str], within_s: float = 30.0, stable_s: float = 0.0) -> float:
+        """How long it takes until the nodes of the machines see each other, and the same, and nobody else.
+
+        With `stable_s` it must stay so for that long; what counts is the beginning of that time.
+        """
         names = list(names)
-        began_s = time.monotonic()
+        began_s, since_s = time.monotonic(), None
         while True:
             views = await asyncio.gather(*(self.seen(name) for name in names))
-            nodes = {line.partition(" ")[0].partition("@")[2] for line in views[0]}
-            complete = nodes == set(names) and all(line.endswith("RUNNING") for line in views[0])
-            if complete and all(view == views[0] for view in views):
-                return time.monotonic() - began_s
-            if time.monotonic() - began_s > within_s:
-                raise AssertionError(f"no agreement within {within_s} s: {dict(zip(names, views, strict=True))}, {self.last_error!r}")
+            now_s = time.monotonic()
+            if not _complete(names, views):
+                since_s = None
+            elif since_s is None:
+                since_s = now_s
+            if since_s is not None and now_s - since_s >= stable_s:
+                return since_s - began_s
+            if now_s - began_s > within_s:
+                found = dict(zip(names, views, strict=True))
+                raise AssertionError(f"no agreement within {within_s} s: {found}, {self.last_error!r}")
             await asyncio.sleep(0.02)
 
     async def gone(self, name: str, of: Iterable[str], within_s: float = 15.0) -> float:

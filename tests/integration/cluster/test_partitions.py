@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from tests.integration.cluster.machines import Cluster, cluster
 
 HEALED_WITHIN_S = 3.0
+STABLE_S = 4.5  # longer than a silent node is remembered
 pytestmark = pytest.mark.usefixtures("namespaces")
 
 
@@ -25,9 +25,7 @@ async def rounds(site: Cluster, count: int, seed: int) -> list[float]:
         for_s = chance.uniform(0.5, 8.0)
         await asyncio.sleep(for_s)
         site.network.heal(*apart)
-        healed_s = time.monotonic()
-        await site.agree(names)
-        took_s.append(time.monotonic() - healed_s)
+        took_s.append(await site.agree(names, stable_s=STABLE_S))
         print(f"round {number}: {apart} apart for {for_s:.1f} s, agreed after {took_s[-1]:.2f} s")
     return took_s
 
@@ -41,7 +39,7 @@ async def test_registries_are_equal_again_within_3_s_of_healing(tmp_path: Path) 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(2400)
 async def test_a_hundred_partitions_heal_within_3_s_each(tmp_path: Path) -> None:
     """Seldom orders of events need many rounds."""
     async with cluster(tmp_path) as site:
