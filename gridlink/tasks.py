@@ -76,3 +76,27 @@ def is_cancelled() -> bool:
     """Whether the running task is being cancelled; else a CancelledError came from something that it awaits."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+class ContainedTasks(Tasks):
+    """The tasks of a module: `sys.exit` in one of them fails that task alone, and doesn't end the node."""
+
+    def spawn(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        *,
+        name: str,
+        context: Context | None = None,
+        awaited: bool = False,
+    ) -> asyncio.Task[Any]:
+        """See Tasks.spawn."""
+        if self._closed:
+            coroutine.close()
+        return super().spawn(_contained(coroutine), name=name, context=context, awaited=awaited)
+
+
+async def _contained(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        return await coroutine
+    except SystemExit as error:
+        raise RuntimeError(f"it called sys.exit({error.code!r}), which ends no node: return, or raise") from error

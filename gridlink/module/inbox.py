@@ -81,7 +81,7 @@ class Inbox:
                 raise
             self._counters.errors += 1
             result = HandlerFailed(f"{self._name}, {message.type}: it awaited something that was cancelled")
-        except Exception as error:  # a handler is the author's code: it may raise anything
+        except (Exception, SystemExit) as error:  # a handler is the author's code: it may raise anything
             self._counters.errors += 1
             log.exception("%s: the handler of %s raised", self._name, message.type)
             result = HandlerFailed(f"{self._name}, {message.type}: {type(error).__name__}: {error}")
@@ -128,7 +128,7 @@ class Inbox:
                 raise
             self._counters.errors += 1
             log.exception("%s: the handler of %s awaited something that was cancelled", self._name, message.type)
-        except Exception:  # a handler is the author's code: it may raise anything
+        except (Exception, SystemExit):  # a handler is the author's code: it may raise anything
             self._counters.errors += 1
             log.exception("%s: the handler of %s raised", self._name, message.type)
 

@@ -78,7 +78,7 @@ def load_entry(entry: str) -> Any:
         raise StartFailed(f"import of {package}: {error}: put it into the bundle's lib/") from error
     except GridlinkError:
         raise
-    except Exception as error:  # a package's top level is the author's code: it may raise anything
+    except (Exception, SystemExit) as error:  # a package's top level is the author's code: it may raise anything
         raise StartFailed(f"import of {package}: {type(error).__name__}: {error}{raised_at(error)}") from error
     return checked(getattr(module, name, None), entry)
 

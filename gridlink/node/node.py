@@ -29,7 +29,7 @@ from gridlink.node.about import About
 from gridlink.node.bundle import CONFIG, read_config
 from gridlink.proxies import Around, Proxy, Retry, Tracing
 from gridlink.registry import Entry, Registry
-from gridlink.tasks import Tasks
+from gridlink.tasks import ContainedTasks
 
 if TYPE_CHECKING:
     from gridlink.proxies.site import SiteFile
@@ -188,7 +188,7 @@ class Node:
             bus=sender,
             clock=ModuleClock(self.clock, name),
             registry=self.registry,
-            tasks=Tasks(name),
+            tasks=ContainedTasks(name),
             log=logging.LoggerAdapter(logging.getLogger(f"module.{spec.manifest.name}")),
             directory=spec.directory,
             data_dir=spec.data_dir,

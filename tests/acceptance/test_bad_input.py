@@ -35,6 +35,12 @@ BROKEN: dict[str, tuple[str, dict[str, object], str]] = {
         {"restart": QUICK},
         "ValueError: in start",
     ),
+    "exits_in_start": (
+        good("e") + "    async def start(self) -> None:\n        raise SystemExit(3)\n",
+        {"restart": QUICK},
+        "it called sys.exit(3)",
+    ),
+    "exits_at_top": ("import sys; sys.exit(4)", {"restart": QUICK}, "SystemExit: 4"),
     "never_starts": (
         good("d") + "    start_within_s = 0.5\n    async def start(self) -> None:\n"
         "        import asyncio\n        await asyncio.Event().wait()\n",
@@ -90,6 +96,8 @@ async def test_what_is_wrong_with_a_message_is_told_to_its_sender(managed: Path)
     code = good("good") + (
         "    @request('double')\n    async def double(self, n: int) -> int:\n        return n * 2\n"
         "    @request('boom')\n    async def boom(self) -> int:\n        raise ValueError('in the handler')\n"
+        "    @request('exit')\n    async def exit(self) -> int:\n        raise SystemExit(3)\n"
+        "    @request('later')\n    async def later(self) -> None:\n        self.tasks.spawn(self.exit(), name='x')\n"
     )
     bundle(managed, "good_one", code)
     async with running(managed) as node:
@@ -104,6 +112,10 @@ async def test_what_is_wrong_with_a_message_is_told_to_its_sender(managed: Path)
                 await node.sender.request("nobody", "ping", timeout_s=30)
         with pytest.raises(HandlerFailed, match="ValueError: in the handler"):
             await node.sender.request("good", "boom")
+        with pytest.raises(HandlerFailed, match="SystemExit: 3"):
+            await node.sender.request("good", "exit")
+        await node.sender.request("good", "later")
+        await eventually(lambda: "which ends no node" in node.output())
         assert await node.sender.request("good", "double", 21) == 42
 
 

@@ -232,6 +232,15 @@ def whole(draw: st.DrawFn) -> Schema:
 
 
 @st.composite
+def pairs(draw: st.DrawFn) -> tuple[Schema, Schema]:
+    """Two small schemas of one kind, drawn apart."""
+    inner = st.sampled_from([{"type": "integer"}, {"type": "number"}, {"type": "string"}, {"enum": ["a", 1]}])
+    kind = draw(st.sampled_from([numbers(), strings(), _arrays(inner), _maps(inner), objects(inner)]))
+    one, other = ({**draw(kind), "$defs": {}} for _ in range(2))
+    return one, other
+
+
+@st.composite
 def versions(draw: st.DrawFn) -> tuple[Schema, Schema]:
     """Two versions of a schema: a few changes lie between them."""
     old = draw(whole())
