@@ -30,12 +30,14 @@ class Control:
         os.close(self._theirs_read)
         os.close(self._theirs_write)
 
-    def orders(self) -> list[list[str]]:
-        """The orders that have come whole, as fields."""
+    def orders(self) -> list[list[str]] | None:
+        """The orders that have come whole, as fields; None at the end of the pipe."""
         try:
             received = os.read(self.orders_fd, 65536)
         except BlockingIOError:
             return []
+        if not received:
+            return None
         *lines, self._partial = (self._partial + received).split(b"\n")
         return [line.decode().split("\t") for line in lines]
 

@@ -63,7 +63,7 @@ class Guardian:
         self._listen_for_signals()
         try:
             if self._server is not None:
-                self._server.start()
+                self._server.start_anywhere()
                 self._log.info(f"nats-server listens at {self._server.url}")
             self._start_node()
             while not (self._ending and not self._children):
@@ -76,7 +76,9 @@ class Guardian:
 
     def _turn(self) -> None:
         for fd, _ in self._poll.poll(TICK_S * 1000):
-            self._readers[fd]()
+            reader = self._readers.get(fd)
+            if reader is not None:  # one that came before may have ended it
+                reader()
         self._reap()
         now_s = time.monotonic()
         if self._end_s and now_s >= self._end_s:
@@ -104,8 +106,8 @@ class Guardian:
         self._poll.register(fd, select.POLLIN)
 
     def _unread(self, fd: int) -> None:
-        self._poll.unregister(fd)
-        del self._readers[fd]
+        if self._readers.pop(fd, None) is not None:
+            self._poll.unregister(fd)
 
     # Children.
 
@@ -216,7 +218,11 @@ class Guardian:
     def _on_orders(self) -> None:
         if self._control is None:
             return
-        for order in self._control.orders():
+        orders = self._control.orders()
+        if orders is None:  # the node is gone, and will be reaped
+            self._unread(self._control.orders_fd)
+            return
+        for order in orders:
             name = order[1] if len(order) > 1 else ""
             if order[0] == "spawn" and not self._ending and not self._named(name):
                 self._adopt(children.start(name, self._alone(order[2])))

@@ -61,6 +61,27 @@ class Server:
         self.launch()
         self.wait_ready(ready_within_s)
 
+    def start_anywhere(self, ready_within_s: float = 10.0) -> None:
+        """As `start`; where somebody has taken the port meanwhile, on a free one, which later starts keep."""
+        try:
+            self.start(ready_within_s)
+        except ServerUnreachable as error:
+            if "address already in use" not in str(error) or not self._choose_port("-1"):
+                raise
+            self.start(ready_within_s)
+            self._choose_port(self.url.rpartition(":")[2])
+
+    def _choose_port(self, port: str) -> bool:
+        """Writes another port into the configuration; False where it isn't one of `configuration`."""
+        with open(self._file, encoding="utf-8") as file:
+            lines = file.read().split("\n")
+        own = [number for number, line in enumerate(lines) if line.startswith(f'listen: "{LOOPBACK}:')]
+        for number in own:
+            lines[number] = f'listen: "{LOOPBACK}:{port}"'
+        with open(self._file, "w", encoding="utf-8") as file:
+            file.write("\n".join(lines))
+        return bool(own)
+
     def launch(self) -> None:
         """Starts the program and returns at once; `wait_ready` must follow."""
         program = find_program()

@@ -153,3 +153,27 @@ def test_a_server_is_started_again_from_the_same_file(tmp_path: Path) -> None:
         server.start()
         assert server.pid != first
         assert server.url
+
+
+def test_a_port_that_was_taken_meanwhile_is_left_for_a_free_one_that_is_kept(tmp_path: Path) -> None:
+    """Two nodes that start together both saw 4222 free; the second one must come up all the same, and stay there."""
+    first = file_for(tmp_path / "first", -1)
+    with Server(str(first)) as holder:
+        port = int(holder.url.rpartition(":")[2])
+        second = Server(str(file_for(tmp_path / "second", port)))
+        with pytest.raises(ServerUnreachable, match="address already in use"):
+            second.start()
+        second.start_anywhere()
+        url = second.url
+        second.stop()
+        second.start()
+        assert second.url == url != holder.url
+        second.stop()
+
+
+def file_for(directory: Path, port: int) -> Path:
+    """The configuration file of a server in a directory of its own."""
+    directory.mkdir()
+    file = directory / "nats-server.conf"
+    file.write_text(configuration("t", port, str(directory)))
+    return file
