@@ -8,6 +8,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import jsonschema
+from hypothesis import assume
 from hypothesis import strategies as st
 
 Schema = dict[str, Any]
@@ -118,6 +120,30 @@ def _spoil(draw: st.DrawFn, value: Any) -> Any:
     if isinstance(value, int | float) and not isinstance(value, bool) and draw(st.booleans()):
         return value + draw(st.sampled_from([-1, 1, 0.5]))
     return draw(ANYTHING)
+
+
+def without_whole_fractions(value: Any) -> Any:
+    """The same with `1` for `1.0`, which the decoder refuses for an integer and JSON Schema doesn't."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [without_whole_fractions(item) for item in value]
+    if isinstance(value, dict):
+        return {name: without_whole_fractions(part) for name, part in value.items()}
+    return value
+
+
+def valid(schema: Any, value: Any) -> bool:
+    """The oracle."""
+    return bool(jsonschema.Draft202012Validator(schema).is_valid(value))
+
+
+def values_of(schema: Any) -> st.SearchStrategy[Any]:
+    """Values that fit a whole schema, or nearly do."""
+    bare = {key: value for key, value in schema.items() if key != "$defs"}
+    values = fitting(bare, schema["$defs"])
+    assume(not values.is_empty)
+    return spoiled(values)
 
 
 # Schemas as msgspec makes them of types, and a second version of one.
@@ -234,7 +260,8 @@ def whole(draw: st.DrawFn) -> Schema:
 @st.composite
 def pairs(draw: st.DrawFn) -> tuple[Schema, Schema]:
     """Two small schemas of one kind, drawn apart."""
-    inner = st.sampled_from([{"type": "integer"}, {"type": "number"}, {"type": "string"}, {"enum": ["a", 1]}])
+    some: list[Schema] = [{"type": "integer"}, {"type": "number"}, {"type": "string"}, {"enum": ["a", 1]}]
+    inner = st.sampled_from(some)
     kind = draw(st.sampled_from([numbers(), strings(), _arrays(inner), _maps(inner), objects(inner)]))
     one, other = ({**draw(kind), "$defs": {}} for _ in range(2))
     return one, other

@@ -6,6 +6,9 @@ Field names are what is on the wire.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Limit = Literal["en50160", "operating"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class VoltageProblem:
     meter: str
     value_pu: float
     limit_pu: float
-    limit: str
+    limit: Limit
     timestamp_s: float
 
 
@@ -35,7 +38,7 @@ class OpenProblem:
     """A meter that is outside a limit: `side` "over" or "under", the latest value, since when (site time)."""
 
     meter: str
-    limit: str
+    limit: Limit
     side: str
     value_pu: float
     limit_pu: float

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from voltage_guard.api import Limit
+
 
 class Side(Enum):
     """Where a voltage is, as reported so far."""
@@ -39,7 +41,7 @@ TRANSITIONS: dict[tuple[Side, Side], Crossing] = {
 class Limits:
     """A lower and an upper limit, and how far inside of them a voltage must come back to be normal again."""
 
-    name: str
+    name: Limit
     lower_pu: float
     upper_pu: float
     hysteresis_pu: float
@@ -63,7 +65,7 @@ class Report:
     """A crossing to report, and the limit (pu) it was of."""
 
     crossing: Crossing
-    limits: str
+    limits: Limit
     limit_pu: float
 
 

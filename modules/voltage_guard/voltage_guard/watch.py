@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from voltage_guard.api import Limit
 from voltage_guard.hysteresis import Limits, Report, Side, judge
 
 MAX_METERS = 1000
@@ -23,7 +24,7 @@ class OpenProblem:
     """A meter that is outside of a pair of limits since a time, with its present value."""
 
     meter: str
-    limits: str
+    limits: Limit
     side: Side
     limit_pu: float
     value_pu: float

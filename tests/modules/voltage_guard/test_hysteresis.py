@@ -83,4 +83,4 @@ def test_no_event_ever_comes_twice_in_a_row_and_no_excursion_is_missed(values_pu
 def test_limits_that_make_no_sense_are_refused(lower: float, upper: float, hysteresis: float) -> None:
     """A swapped pair would report everything, a wide hysteresis nothing."""
     with pytest.raises(ValueError, match="expected"):
-        Limits("mine", lower, upper, hysteresis)
+        Limits("operating", lower, upper, hysteresis)
