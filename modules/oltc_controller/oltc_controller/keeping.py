@@ -5,11 +5,11 @@ after a power cut.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from gridlink.config import write_atomically
 from oltc_controller.mechanism import Mechanism
 
 FORMAT = 1
@@ -53,18 +53,5 @@ def read_kept(path: Path) -> str | None:
 
 
 def write_kept(path: Path, text: str) -> None:
-    """Replace the file's text atomically and durably (fsync of file and directory).
-
-    Blocks; raises OSError.
-    """
-    beside = path.with_suffix(".new")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    """Replaces the file's text atomically and durably. Blocks; raises OSError."""
+    write_atomically(path, text.encode())
