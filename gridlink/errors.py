@@ -235,7 +235,7 @@ class ManagedDirectoryBusy(GridlinkError):
 
 
 class TrustInvalid(GridlinkError):
-    """A listener, route or uplink that would open without TLS and credentials, or a trust directory that isn't whole."""
+    """A listener, route or uplink that would open without TLS and credentials, or half a trust directory."""
 
     code = 422
 
@@ -259,6 +259,10 @@ def from_wire(name: str, message: str, details: Mapping[str, Any]) -> GridlinkEr
         if field in details:
             setattr(error, field, details[field])
     return error
+
+
+ANYTHING = (Exception, SystemExit, KeyboardInterrupt)
+"""What an author's code may raise and a node outlives; a cancellation is the node's own."""
 
 
 def raised_at(error: BaseException) -> str:

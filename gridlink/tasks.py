@@ -100,3 +100,5 @@ async def _contained(coroutine: Coroutine[Any, Any, Any]) -> Any:
         return await coroutine
     except SystemExit as error:
         raise RuntimeError(f"it called sys.exit({error.code!r}), which ends no node: return, or raise") from error
+    except KeyboardInterrupt as error:
+        raise RuntimeError("it raised KeyboardInterrupt, which ends no node: raise an error of its own") from error

@@ -44,7 +44,7 @@ class Guardian:
         self._server_history, self._node_history = RestartHistory(), RestartHistory()
         self._node: Child | None = None
         self._control: Control | None = None
-        self._node_due_s = 0.0  # 0: it runs, or is not to
+        self._node_due_s = self._server_due_s = 0.0  # 0: it runs, or is not to
         self._blocked: dict[str, str] = {}
         self._ran = False  # the node has been ready once
         self._children: dict[int, Child] = {}
@@ -83,6 +83,9 @@ class Guardian:
         now_s = time.monotonic()
         if self._end_s and now_s >= self._end_s:
             self._end("its time is over")
+        if self._server_due_s and now_s >= self._server_due_s and not self._ending:
+            self._server_due_s = 0.0
+            self._start_server_again()
         if self._node_due_s and now_s >= self._node_due_s and not self._ending:
             self._node_due_s = 0.0
             self._start_node()
@@ -179,17 +182,20 @@ class Guardian:
             self._control = None
         if self._ending:
             self._stop_all()
-        elif not self._ran and os.WIFEXITED(status):
+        elif not self._ran and os.WIFEXITED(status) and not ended.starting:
             self._status = os.WEXITSTATUS(status) or 1  # it has said why
             self._end("the node did not start")
         else:
             self._restart_node(ended, status)
 
     def _restart_node(self, ended: Child, status: int) -> None:
-        if ended.silent and ended.starting:
+        if ended.starting:
             self._blocked[ended.starting] = (
                 f"it blocked the event loop for {SILENT_S:g} s while it was imported or started, and its node was "
                 "replaced: move what blocks into a thread, or run it in mode process"
+                if ended.silent
+                else f"it ended its node while it was imported or started ({ended_how(status, silent=False)}): correct "
+                "it, or run it in mode process"
             )
         wait_s = self._node_history.failed(time.monotonic())
         if wait_s is None:
@@ -202,16 +208,22 @@ class Guardian:
     def _restart_server(self) -> None:
         if self._server is None or self._ending:
             return
-        while self._server_history.failed(time.monotonic()) is not None:
-            self._log.error(f"nats-server ended: it is started again at {self._server.url}")
-            try:
-                self._server.start()
-            except ServerUnreachable as error:
-                self._log.error(str(error))
-            else:
-                return
-        self._status = 1
-        self._end("nats-server ends again and again: see nats-server.log")
+        wait_s = self._server_history.failed(time.monotonic())
+        if wait_s is None:
+            self._status = 1
+            self._end("nats-server ends again and again: see nats-server.log")
+            return
+        self._log.error(f"nats-server ended: it is started again at {self._server.url} in {wait_s:g} s")
+        self._server_due_s = time.monotonic() + wait_s
+
+    def _start_server_again(self) -> None:
+        if self._server is None:
+            return
+        try:
+            self._server.start()
+        except ServerUnreachable as error:
+            self._log.error(str(error))
+            self._restart_server()
 
     # What the AppManager asks.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 
-from gridlink.errors import ManagedDirectoryBusy
+from gridlink.errors import ManagedDirectoryBusy, ManagedDirectoryInvalid
 
 
 class ManagedLock:
@@ -17,7 +17,10 @@ class ManagedLock:
 
     def take(self, holder: str) -> None:
         """Takes the lock in the name of `holder`. Raises ManagedDirectoryBusy that names who has it."""
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise ManagedDirectoryInvalid(f"{self._path}: it must be writable: {error.strerror}") from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -13,6 +13,7 @@ class Log:
 
     def __init__(self, path: str, as_json: bool) -> None:
         self._path, self._as_json = path, as_json
+        self._lost = 0  # lines that neither stderr nor the file took
 
     def info(self, text: str) -> None:
         """What is as it should be."""
@@ -30,10 +31,18 @@ class Log:
 
             fields = {"time": stamp, "level": level, "module": "guardian", "logger": "guardian", "text": text}
             line = dumps(fields) + "\n"
-        os.write(2, line.encode())
         try:
-            full = os.path.getsize(self._path) > KEPT_BYTES
+            os.write(2, line.encode())
+        except OSError:  # whoever read it is gone; the plant matters more than the line
+            self._lost += 1
+        try:
+            with open(self._path, "w" if self._is_full() else "a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError:  # a full disk must not end the guardian
+            self._lost += 1
+
+    def _is_full(self) -> bool:
+        try:
+            return os.path.getsize(self._path) > KEPT_BYTES
         except FileNotFoundError:
-            full = False
-        with open(self._path, "w" if full else "a", encoding="utf-8") as file:
-            file.write(line)
+            return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gridlink.config import Credentials
-from gridlink.errors import TrustInvalid
+from gridlink.errors import ServerUnreachable, TrustInvalid
 
 
 def authentication(given: Credentials) -> dict[str, Any]:
@@ -31,6 +31,19 @@ def authentication(given: Credentials) -> dict[str, Any]:
             raise TrustInvalid(f"{given.ca or ''} {given.cert or ''}: no usable certificate: {error}") from error
         options["tls"] = context
     return {name: value for name, value in options.items() if value is not None}
+
+
+def unreachable(url: str, within_s: float, reason: str, wants_credentials: bool) -> ServerUnreachable:
+    """The error for a server that isn't there, or that doesn't let us in."""
+    if wants_credentials:
+        return ServerUnreachable(
+            f"the nats-server at {url} did not let us in ({reason}): it wants credentials of its own site: NATS_NKEY "
+            "with NATS_CA (see docs/cluster.md), NATS_CREDS, NATS_USER or NATS_TOKEN"
+        )
+    return ServerUnreachable(
+        f"no nats-server reached at {url} within {within_s:g} s ({reason}): start one, or name another with --nats "
+        "URL or NATS_URL"
+    )
 
 
 def _check_nkeys() -> None:

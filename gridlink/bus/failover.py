@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import struct
+import time
 from collections.abc import Callable
+from math import inf
 from socket import SO_LINGER, SOL_SOCKET
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,28 @@ if TYPE_CHECKING:
     from typing import Any as Base  # nats-py's Client, which one file alone imports
 else:
     Base = object
+
+
+class Attempts:
+    """Notes a client's last error, and ends its first connect after `within_s` where asyncio.timeout fails to.
+
+    (nats-py swallows a cancellation that finds it in certain places, and would try for ever.)
+    """
+
+    def __init__(self, within_s: float) -> None:
+        self.last: Exception | None = None
+        self._until_s = time.monotonic() + within_s
+
+    async def note(self, error: Exception) -> None:
+        """The client's error callback."""
+        self.last = error
+        log.debug("nats: %r", error)
+        if time.monotonic() > self._until_s:
+            raise TimeoutError(str(error)) from error
+
+    def succeeded(self) -> None:
+        """The first connect is done: from now on it may try as long as it takes."""
+        self._until_s = inf
 
 
 class Failover(Base):  # type: ignore[misc]
@@ -34,12 +58,13 @@ class Failover(Base):  # type: ignore[misc]
         writer = getattr(self._transport, "_io_writer", None)
         if writer is not None:
             writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+        transport, connect_tls = self._transport, type(self._transport).connect_tls
 
-    async def _process_connect_init(self) -> None:
-        await super()._process_connect_init()
-        writer = getattr(self._transport, "_io_writer", None)
-        if writer is not None and writer.get_extra_info("ssl_object") is not None:
-            writer.transport.get_protocol()._over_ssl = True  # else asyncio warns of each server that closes
+        async def secured(*arguments: Any, **options: Any) -> None:
+            await connect_tls(transport, *arguments, **options)
+            transport._io_writer.transport.get_protocol()._over_ssl = True  # else asyncio warns when a server closes
+
+        transport.connect_tls = secured
 
     async def _attempt_reconnect(self) -> None:
         # The close of a TLS connection waits 30 s for an answer, which a dead peer never gives.

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 from gridlink import lean
 from gridlink.address import ROOT, Address, parse, readable, subject
 from gridlink.bus import wire
-from gridlink.bus.authentication import authentication
+from gridlink.bus.authentication import authentication, unreachable
 from gridlink.bus.deadlines import Deadlines
-from gridlink.bus.failover import Failover
+from gridlink.bus.failover import Attempts, Failover
 from gridlink.bus.local import LocalBus, Registration, nobody
 from gridlink.bus.protocol import Prefer, Receiver
 from gridlink.config import Credentials
-from gridlink.errors import Closed, ConnectionLost, GridlinkError, NoSuchRole, ServerUnreachable, Stopping
+from gridlink.errors import Closed, ConnectionLost, GridlinkError, NoSuchRole, Stopping
 from gridlink.message import Message
 from gridlink.tasks import Tasks
 
@@ -108,19 +108,14 @@ class NatsBus:
     async def connect(self, url: str, credentials: Credentials | None = None, within_s: float = 5.0) -> None:
         """Connects to the server(s) at `url` (comma-separated), trying for `within_s`. Raises ServerUnreachable."""
         self.url = url
-        last: list[Exception] = []
-
-        async def note(error: Exception) -> None:
-            last[:] = [error]
-            log.debug("nats: %r", error)
-
+        attempts = Attempts(within_s)
         try:
             async with asyncio.timeout(within_s):
                 await self._client.connect(
                     servers=[part.strip() for part in url.split(",")],
                     name=f"gridlink {self.node}",
                     no_echo=True,
-                    error_cb=note,
+                    error_cb=attempts.note,
                     disconnected_cb=self._disconnected,
                     reconnected_cb=self._reconnected,
                     connect_timeout=2,
@@ -133,11 +128,10 @@ class NatsBus:
                 )
         except (TimeoutError, OSError, nats.errors.Error, ValueError) as error:
             await self._close_client()
-            cause = last[-1] if last else error
-            raise ServerUnreachable(
-                f"no nats-server reached at {url} within {within_s:g} s ({_reason(cause)}): start one, or name "
-                "another with --nats URL or NATS_URL"
-            ) from error
+            cause = attempts.last or error
+            wanted = bool(self._client._server_info.get("auth_required"))
+            raise unreachable(url, within_s, _reason(cause), wanted) from error
+        attempts.succeeded()
         self.local.max_payload_bytes = self._client.max_payload
         await self._client.subscribe(f"{self._inbox}.*", cb=self._replied, **_LIMITS)
         await self._client.flush()
@@ -256,7 +250,7 @@ class NatsBus:
         if subscription is not None and not self._closed:
             with contextlib.suppress(nats.errors.Error, TimeoutError):  # the connection is gone, and the subscription
                 async with asyncio.timeout(DRAIN_S):
-                    await (subscription.drain() if drained else subscription.unsubscribe())
+                    await (subscription.drain() if drained else subscription.unsubscribe())  # type: ignore[no-untyped-call]
 
     async def aclose(self) -> None:
         """See gridlink.bus.Bus. What was published is flushed first; cancelling it doesn't keep the connection open."""

@@ -118,8 +118,11 @@ class Server:
             os.kill(self.pid, signal.SIGHUP)
 
     def _last_words(self) -> str:
-        with open(self._log, encoding="utf-8", errors="replace") as file:
-            lines = file.read().strip().splitlines()
+        try:
+            with open(self._log, encoding="utf-8", errors="replace") as file:
+                lines = file.read().strip().splitlines()
+        except FileNotFoundError:
+            lines = []
         return lines[-1] if lines else "it said nothing"
 
     def stop(self, grace_s: float = 3.0) -> None:

@@ -102,6 +102,8 @@ def checked(
         raise click.UsageError("--bus local is one process: it goes with mode node, and needs the NodeManager")
     if mode == "node" and without_nodemanager:
         raise click.UsageError("--mode node needs the NodeManager: leave --without-nodemanager out")
+    if not managed.strip():
+        raise click.UsageError("--manage: expected a directory, got an empty name")
     directory = Path(managed)
     check_managed(directory)
     return NodeOptions(

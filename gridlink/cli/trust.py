@@ -53,7 +53,8 @@ def make_cluster(
     check_installed()
     desk = _desk(directory, token(site, "--cluster"))
     known = {machine: tuple(names) for machine, names in desk.hosts.items()}
-    known |= {_machine(name): tuple(hosts.get(name, known.get(name, (name,)))) for name in machines}
+    named = [*machines, *(name for name in hosts if name in known)]
+    known |= {_machine(name): tuple(hosts.get(name, known.get(name, (name,)))) for name in named}
     unknown = sorted(set(hosts) - set(known))
     if unknown or not known:
         raise TrustInvalid(f"--hosts names {unknown[0]!r}: expected one of --machines" if unknown else

@@ -15,7 +15,16 @@ from contextvars import Context
 
 from gridlink.address import Address
 from gridlink.bus.protocol import Answer
-from gridlink.errors import Busy, ConnectionLost, GridlinkError, HandlerFailed, NoSuchType, RequestTimeout, Stopping
+from gridlink.errors import (
+    ANYTHING,
+    Busy,
+    ConnectionLost,
+    GridlinkError,
+    HandlerFailed,
+    NoSuchType,
+    RequestTimeout,
+    Stopping,
+)
 from gridlink.message import Call, Message, current
 from gridlink.module.counters import Counters, RequestCounters
 from gridlink.tasks import Tasks, is_cancelled
@@ -81,7 +90,7 @@ class Inbox:
                 raise
             self._counters.errors += 1
             result = HandlerFailed(f"{self._name}, {message.type}: it awaited something that was cancelled")
-        except (Exception, SystemExit) as error:  # a handler is the author's code: it may raise anything
+        except ANYTHING as error:  # a handler is the author's code: it may raise anything
             self._counters.errors += 1
             log.exception("%s: the handler of %s raised", self._name, message.type)
             result = HandlerFailed(f"{self._name}, {message.type}: {type(error).__name__}: {error}")
@@ -128,7 +137,7 @@ class Inbox:
                 raise
             self._counters.errors += 1
             log.exception("%s: the handler of %s awaited something that was cancelled", self._name, message.type)
-        except (Exception, SystemExit):  # a handler is the author's code: it may raise anything
+        except ANYTHING:  # a handler is the author's code: it may raise anything
             self._counters.errors += 1
             log.exception("%s: the handler of %s raised", self._name, message.type)
 

@@ -17,7 +17,7 @@ from gridlink import address
 from gridlink.address import Address
 from gridlink.bus.protocol import Bus, Subscription
 from gridlink.contract import Contract, Served
-from gridlink.errors import GridlinkError, StartFailed, raised_at
+from gridlink.errors import ANYTHING, GridlinkError, StartFailed, raised_at
 from gridlink.lifecycle import State, advance
 from gridlink.message import Call, Message
 from gridlink.module.counters import Counters
@@ -68,7 +68,7 @@ class Instance:
             await self._connect(module)
         except BaseException as error:
             await self._end(grace_s=0.0)
-            if not isinstance(error, Exception | SystemExit):
+            if not isinstance(error, ANYTHING):
                 raise
             self.state = advance(self.state, State.FAILED)
             if not isinstance(error, GridlinkError | TimeoutError):
@@ -129,7 +129,7 @@ class Instance:
                     raise
                 self.counters.errors += 1
                 log.exception("%s awaited something that was cancelled", handler.__name__)
-            except (Exception, SystemExit):  # a handler is the author's code: it may raise anything
+            except ANYTHING:  # a handler is the author's code: it may raise anything
                 self.counters.errors += 1
                 log.exception("%s raised", handler.__name__)
             now_s = clock.now()
@@ -164,7 +164,7 @@ class Instance:
             await self._inbox.aclose(grace_s)
 
 
-def _start_failed(cls: type, error: Exception | SystemExit, within_s: float) -> StartFailed:
+def _start_failed(cls: type, error: BaseException, within_s: float) -> StartFailed:
     if isinstance(error, TimeoutError) and str(error).startswith("start()"):
         return StartFailed(f"{error}: let start() return, and do long work in self.tasks.spawn(…)")
     return StartFailed(f"{cls.__name__}: {type(error).__name__}: {error}{raised_at(error)}")

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from gridlink.config import read_json
-from gridlink.errors import ConfigInvalid, GridlinkError, ManifestInvalid, ModuleInvalid, StartFailed, raised_at
+from gridlink.errors import (
+    ANYTHING,
+    ConfigInvalid,
+    GridlinkError,
+    ManifestInvalid,
+    ModuleInvalid,
+    StartFailed,
+    raised_at,
+)
 from gridlink.manifest import Manifest, parse
 from gridlink.module.instance import is_module
 from gridlink.module.module import Loaded
@@ -78,7 +86,7 @@ def load_entry(entry: str) -> Any:
         raise StartFailed(f"import of {package}: {error}: put it into the bundle's lib/") from error
     except GridlinkError:
         raise
-    except (Exception, SystemExit) as error:  # a package's top level is the author's code: it may raise anything
+    except ANYTHING as error:  # a package's top level is the author's code: it may raise anything
         raise StartFailed(f"import of {package}: {type(error).__name__}: {error}{raised_at(error)}") from error
     return checked(getattr(module, name, None), entry)
 

@@ -208,7 +208,12 @@ def run_forked(document: str, given: Given, say_fd: int, held_fd: int) -> int:
     settings = replace(settings, hosts=hosts, url=given.url or settings.url, blocked=given.blocked)
     needed = {name: value for name, value in os.environ.items() if name in CREDENTIALS}
     file = NodeFile(settings.site, settings.node, settings.url, {**given.pids, "node": os.getpid()}, needed)
-    write_atomically(Path(settings.node_file), dumps(file, indent=True) + b"\n")
+    try:
+        write_atomically(Path(settings.node_file), dumps(file, indent=True) + b"\n")
+    except OSError as error:  # a full disk must not keep the modules from running
+        sys.stderr.write(
+            f"gridlink-node: {settings.node_file} can't be written, commands won't find the node: {error}\n"
+        )
     return run(settings, say_fd, held_fd)
 
 

@@ -43,6 +43,7 @@ class Registry:
         self._view = View()
         self._own: dict[str, Entry] = {}
         self._version = 0
+        self._namesake = ""  # the boot of another node of our name
         self._schemas: dict[str, dict[str, Any]] = {}
         self._shares: dict[Address, tuple[int, int]] = {}  # own members, all members; until something changes
         self._behind: dict[Address, tuple[Entry, ...]] = {}  # likewise
@@ -291,6 +292,7 @@ class Registry:
             log.warning("a registry message of %s is ignored: %s", message.source, error)
             return
         if what.node == self._bus.node:
+            self._meet_namesake(what)
             return
         now_s = time.monotonic()
         if isinstance(what, Announcement):
@@ -308,6 +310,13 @@ class Registry:
             self._tasks.spawn(self._say("announce", self._announcement(), _directly(what.node)), name="sync")
         if isinstance(what, Announcement | Heartbeat) and what.clock is not None:
             self._clock.follow(what.clock)
+
+    def _meet_namesake(self, what: Any) -> None:
+        """Another process that says it is this node: each would hide the other's instances."""
+        boot = getattr(what, "boot", self.boot)
+        if boot not in (self.boot, self._namesake):
+            self._namesake = boot
+            log.error("another node at this site is called %s too: start one of them with --node NAME", what.node)
 
     def _notify(self, changes: Iterable[Change]) -> None:
         for change in changes:

@@ -91,6 +91,17 @@ async def test_each_broken_bundle_says_why_it_failed_and_the_good_one_runs(manag
         assert node.stop() == 0
 
 
+async def test_a_module_that_ends_its_node_in_start_is_left_out_of_the_next(managed: Path) -> None:
+    """`os._exit`, or a library that crashes: the node comes back without the one that did it, which says why."""
+    bundle(managed, "good_one", good("good"))
+    bundle(managed, "exits", good("a") + "    async def start(self) -> None:\n        import os; os._exit(9)\n")
+    async with running(managed, "--mode", "node") as node:
+        await node.all_running("good_one")
+        await eventually(lambda: "it ended its node" in node.state("exits")[1], timeout_s=20)
+        await node.all_running("good_one")
+        assert node.stop() == 0
+
+
 async def test_what_is_wrong_with_a_message_is_told_to_its_sender(managed: Path) -> None:
     """A payload that doesn't fit or is too large, an unknown role, a handler that raises: the module runs on."""
     code = good("good") + (

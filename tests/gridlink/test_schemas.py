@@ -17,7 +17,7 @@ from referencing.jsonschema import DRAFT202012
 
 from gridlink.cli.schemas import ROOT, documents, published, shipped, spelled, write
 from gridlink.codec import codec
-from gridlink.compatibility import Kind, misfits
+from gridlink.compatibility import misfits
 from gridlink.contract import contract_of, schema_of
 from gridlink.document import Exchange, event_document, exchanges, payload_of, request_document, schema_document
 from gridlink.errors import ModuleInvalid, PayloadInvalid

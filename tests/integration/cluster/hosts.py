@@ -39,8 +39,8 @@ def _ip(*arguments: str) -> None:
 class Host:
     """One namespace. `address` is in the network that is cut, `way_in` reaches it from the test at any time."""
 
-    def __init__(self, name: str, namespace: str, link: str, address: str, way_in: str) -> None:
-        self.name, self.namespace, self.link = name, namespace, link
+    def __init__(self, name: str, namespace: str, link: str, test_link: str, address: str, way_in: str) -> None:
+        self.name, self.namespace, self.link, self.test_link = name, namespace, link, test_link
         self.address, self.way_in = address, way_in
 
     def command(self, *arguments: str) -> list[str]:
@@ -79,13 +79,14 @@ class Network:
 
     def _host(self, name: str, number: int) -> Host:
         namespace, link = f"gl-{self._mark}-{name}", f"gl{self._mark}l{number}"
-        host = Host(name, namespace, link, f"10.99.0.{number}", f"{self._way_in}.{number}")
+        test_link = f"gl{self._mark}w{number}"
+        host = Host(name, namespace, link, test_link, f"10.99.0.{number}", f"{self._way_in}.{number}")
         _ip("netns", "add", namespace)
         self.hosts[name] = host
         _ip("-n", namespace, "link", "set", "lo", "up")
         for outer, inner, address, bridge in (
             (link, "eth0", host.address, self._bridge),
-            (f"gl{self._mark}w{number}", "test0", host.way_in, self._inner),
+            (host.test_link, "test0", host.way_in, self._inner),
         ):
             _ip("link", "add", outer, "type", "veth", "peer", "name", inner, "netns", namespace)
             _ip("link", "set", outer, "master", bridge, "up")
@@ -105,7 +106,8 @@ class Network:
 
     def __exit__(self, *_: object) -> None:
         for host in self.hosts.values():
-            for command in (["ip", "link", "del", host.link], ["ip", "netns", "del", host.namespace]):
-                subprocess.run(command, capture_output=True)
+            # A namespace lives on, with its links, as long as the kernel still closes a connection in it.
+            for gone in (["link", "del", host.link], ["link", "del", host.test_link], ["netns", "del", host.namespace]):
+                subprocess.run(["ip", *gone], capture_output=True)
         for bridge in (self._bridge, self._inner):
             subprocess.run(["ip", "link", "del", bridge], capture_output=True)

@@ -83,7 +83,7 @@ class Machine:
         """Starts the node."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("NATS_", "GRIDLINK_"))}
         named = ["--site", self.site, "--node", self.name]
-        arguments = [NODE, "--manage", str(self.managed), *named, "--no-view", "--for", "900", *options]
+        arguments = [NODE, "--manage", str(self.managed), *named, "--no-view", "--for", "3600", *options]
         self.process = self.host.popen(*arguments, output=self.output, env=environment)
 
     @property
@@ -144,7 +144,7 @@ class Cluster:
         try:
             if name not in self._senders:
                 bus = NatsBus(SITE, f"test-{name}-{time.monotonic_ns()}")
-                bus._client._process_info = _learns_of_no_other_server  # type: ignore[method-assign]
+                bus._client._process_info = _learns_of_no_other_server  # type: ignore[assignment]
                 await bus.connect(f"tls://{self.machines[name].host.way_in}:4222", self.credentials(), within_s=2)
                 self._buses[name], self._senders[name] = bus, Sender(bus, f"test@{bus.node}")
             seen: list[str] = await self._senders[name].request(f"eye@{name}", "seen", reply=list[str], timeout_s=0.5)

@@ -57,7 +57,7 @@ def failed_until_s(asked: Iterable[Asked], since_s: float) -> float:
 
 
 def check_once(asked: list[Asked], machines: Iterable[Machine]) -> None:
-    """Every request ended clearly; none was done twice, none that failed by disconnection after that; each ok was done."""
+    """Every request ended clearly; none was done twice, or after it had failed by disconnection; each ok was done."""
     assert set(outcomes(asked)) <= CLEAR
     done: dict[str, list[float]] = {}
     for machine in machines:

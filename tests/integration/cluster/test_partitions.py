@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import statistics
 from pathlib import Path
 
 import pytest
@@ -15,27 +16,20 @@ STABLE_S = 4.5  # longer than a silent node is remembered
 pytestmark = pytest.mark.usefixtures("namespaces")
 
 
-async def rounds(site: Cluster, count: int, seed: int) -> list[float]:
-    """Parts one or all machines from the rest for a while, and heals; how long each agreement took."""
-    chance, took_s = random.Random(seed), []
-    names = list(site.machines)
-    for number in range(count):
-        apart = chance.sample(names, chance.choice((1, 1, 3)))
-        site.network.cut(*apart)
-        for_s = chance.uniform(0.5, 8.0)
-        await asyncio.sleep(for_s)
-        site.network.heal(*apart)
-        took_s.append(await site.agree(names, stable_s=STABLE_S))
-        print(f"round {number}: {apart} apart for {for_s:.1f} s, agreed after {took_s[-1]:.2f} s")
+async def parted(site: Cluster, apart: list[str], for_s: float) -> float:
+    """Takes machines off the network for a while; how long after that it takes until all agree, and go on agreeing."""
+    site.network.cut(*apart)
+    await asyncio.sleep(for_s)
+    site.network.heal(*apart)
+    took_s = await site.agree(site.machines, stable_s=STABLE_S)
+    print(f"{' '.join(apart)} apart for {for_s:.1f} s, agreed after {took_s:.2f} s")
     return took_s
 
 
-@pytest.mark.timeout(120)
 async def test_registries_are_equal_again_within_3_s_of_healing(tmp_path: Path) -> None:
-    """Three random rounds; `make test-slow` has a hundred."""
+    """Each machine alone, for long enough to forget the others; `make test-slow` has a hundred random rounds."""
     async with cluster(tmp_path) as site:
-        took_s = await rounds(site, 3, seed=7)
-        assert max(took_s) < HEALED_WITHIN_S
+        assert await parted(site, ["h1", "h2", "h3"], for_s=5.0) < HEALED_WITHIN_S
 
 
 @pytest.mark.slow
@@ -43,7 +37,12 @@ async def test_registries_are_equal_again_within_3_s_of_healing(tmp_path: Path) 
 async def test_a_hundred_partitions_heal_within_3_s_each(tmp_path: Path) -> None:
     """Seldom orders of events need many rounds."""
     async with cluster(tmp_path) as site:
-        took_s = await rounds(site, 100, seed=20261121)
+        chance, names = random.Random(20261121), list(site.machines)
+        took_s = [
+            await parted(site, chance.sample(names, chance.choice((1, 1, 3))), chance.uniform(0.5, 8.0))
+            for _ in range(100)
+        ]
+        print(f"median {statistics.median(took_s):.2f} s, longest {max(took_s):.2f} s")
         assert max(took_s) < HEALED_WITHIN_S
 
 

@@ -7,19 +7,24 @@ import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
+import nats
 import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from gridlink.bus.server import find_program
 from gridlink.testing import eventually
 from tests.integration.cluster.hosts import Host, Network
-from tests.integration.cluster.machines import COMMAND, Machine
+from tests.integration.cluster.machines import COMMAND, Cluster, Machine
 
 HUB = "10.78.0.1"
 SITES = ("a", "b", "c")
@@ -98,7 +103,9 @@ async def centre_of(directory: Path) -> AsyncIterator[Centre]:
         trust = directory / "trust"
         for site in SITES:
             made = subprocess.run(
-                [COMMAND, "init", str(trust), "--uplink", f"tls://{HUB}", "--site", site], capture_output=True, text=True
+                [COMMAND, "init", str(trust), "--uplink", f"tls://{HUB}", "--site", site],
+                capture_output=True,
+                text=True,
             )
             assert made.returncode == 0, made.stderr
         hub = network.hosts["hub"]
@@ -137,6 +144,7 @@ async def ask_at_home(machine: Machine) -> str:
     return done.stdout.strip() or done.stderr
 
 
+@pytest.mark.slow
 async def test_each_site_is_seen_at_the_control_centre_and_lives_without_it(tmp_path: Path) -> None:
     """`--nats HUB --site a` sees site a alone; a cut link costs the site nothing, and is mended within seconds."""
     async with centre_of(tmp_path) as centre:
@@ -157,3 +165,83 @@ async def test_each_site_is_seen_at_the_control_centre_and_lives_without_it(tmp_
         assert took_s < 10
         log = centre.sites["b"].managed / ".gridlink" / "nats" / "nats-server.log"
         print(f"b's uplink, never cut, was lost {log.read_text().count('Stale Connection')} times")
+
+
+async def test_a_mesh_of_three_that_all_dial_the_centre_is_heard_once(tmp_path: Path) -> None:
+    """Three ways to the centre are no single point of failure, and must not make three messages of one."""
+    names = ("h1", "h2", "h3")
+    trust = tmp_path / "uplink"
+    with Network(*names, "hub") as network:
+        hub, own = network.hosts["hub"], tmp_path / "trust"
+        hosts = ",".join(f"{name}={network.hosts[name].address}" for name in names)
+        for options in (
+            [str(own), "--cluster", "a", "--machines", ",".join(names), "--hosts", hosts],
+            [str(trust), "--uplink", f"tls://{hub.address}", "--site", "a"],
+        ):
+            subprocess.run([COMMAND, "init", *options], check=True, capture_output=True)
+        server = hub.popen(find_program(), "-c", "hub.conf", output=tmp_path / "hub.log", cwd=trust / "hub")
+        machines = {name: Machine(network.hosts[name], tmp_path / name, "a") for name in names}
+        site = Cluster(network, own, machines)
+        try:
+            for name, machine in machines.items():
+                shutil.copytree(trust / "site-a", own / name, dirs_exist_ok=True)
+                machine.make(own / name)
+                machine.start()
+            await site.agree(names)
+            centre = await _plain(hub, trust / "hub" / "ca.pem", trust / "hub" / "operators" / "a.nk", "localhost")
+            operator = own / "operator"
+            others = [
+                await _plain(machine.host, operator / "ca.pem", operator / "node.nk", "a.gridlink.internal")
+                for machine in machines.values()
+            ]
+            await _each_hears_each_once([centre, *others])
+            for number in range(100):
+                answer = await centre.request("gl.a.role.echo.do", f'"n{number}"'.encode(), timeout=2)
+                assert answer.data == b'"done"'
+            done = [number for machine in machines.values() for number, _ in machine.executed()]
+            assert sorted(done) == sorted(f"n{number}" for number in range(100))
+            for client in (centre, *others):
+                await client.close()
+        finally:
+            await site.aclose()
+            server.terminate()
+            server.wait()
+
+
+async def _plain(host: Host, ca: Path, seed: Path, name: str) -> Client:
+    context = ssl.create_default_context(cafile=str(ca))
+    return await nats.connect(f"tls://{host.way_in}:4222", tls=context, tls_hostname=name, nkeys_seed=str(seed))
+
+
+async def _each_hears_each_once(clients: list[Client]) -> None:
+    """Events of each reach all others, once; each has learnt of the others before."""
+    heard: list[list[bytes]] = [[] for _ in clients]
+
+    def listener(own: list[bytes]) -> Callable[[Msg], Awaitable[None]]:
+        async def take(message: Msg) -> None:
+            own.append(message.data)
+
+        return take
+
+    for client, own in zip(clients, heard, strict=True):
+        await client.subscribe("gl.a.topic.test.event", cb=listener(own))
+        await client.flush()
+    for mark in range(len(clients)):
+        await eventually(partial(_reached, clients[mark], heard, b"probe %d" % mark), timeout_s=15)
+    for own in heard:
+        own.clear()
+    for mark, client in enumerate(clients):
+        for number in range(100):
+            await client.publish("gl.a.topic.test.event", b"%d %d" % (mark, number))
+    expected = sorted(b"%d %d" % (mark, number) for mark in range(len(clients)) for number in range(100))
+    await eventually(lambda: all(len(own) >= len(expected) for own in heard))
+    for client in clients:  # what would come twice has come by then
+        await client.request("gl.a.role.eye.seen", b"", timeout=2)
+    for own in heard:
+        assert sorted(item for item in own if not item.startswith(b"probe")) == expected
+
+
+async def _reached(client: Client, heard: list[list[bytes]], mark: bytes) -> bool:
+    await client.publish("gl.a.topic.test.event", mark)
+    await client.flush()
+    return all(mark in own for own in heard)

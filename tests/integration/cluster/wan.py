@@ -1,7 +1,7 @@
 """A link that is slow and loses packets, between two namespaces: what `tc netem` does, where the kernel has no netem.
 
-`python -m tests.integration.cluster.wan NETNS_A NETNS_B NAME DELAY_S LOSS`: makes the interface NAME (a tun) in both and
-carries packets between them, each DELAY_S later, and a part LOSS of them never. SIGUSR1 cuts the link, SIGUSR2 mends it.
+`python -m tests.integration.cluster.wan NETNS_A NETNS_B NAME DELAY_S LOSS`: makes the interface NAME (a tun) in both,
+carries packets between them, each DELAY_S later, and a part LOSS of them never. SIGUSR1 cuts it, SIGUSR2 mends it.
 """
 
 from __future__ import annotations
