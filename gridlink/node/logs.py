@@ -16,6 +16,8 @@ from gridlink.module.owner import owner
 from gridlink.node.settings import LogSetting
 
 FILE_BYTES = 256 * 1024
+TEXT_CHARACTERS = 8192
+_ON_ONE_LINE = {number: f"\\x{number:02x}" for number in range(32)} | {9: "\t", 10: "\\n"}  # no forged records
 
 
 class Lines(logging.Formatter):
@@ -23,7 +25,7 @@ class Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line; a traceback follows on lines of its own."""
-        text = f"{_stamp(record)} {record.levelname:<7} {whose(record)}: {record.getMessage()}"
+        text = f"{_stamp(record)} {record.levelname:<7} {whose(record)}: {_cut(record).translate(_ON_ONE_LINE)}"
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
         return text
@@ -39,7 +41,7 @@ class JsonLines(logging.Formatter):
             "level": record.levelname,
             "module": whose(record),
             "logger": record.name,
-            "text": record.getMessage(),
+            "text": _cut(record),
         }
         if record.exc_info:
             document["error"] = self.formatException(record.exc_info)
@@ -77,6 +79,12 @@ class BoundedFile(logging.Handler):
         """Closes the file; may be called twice."""
         self._file.close()
         super().close()
+
+
+def _cut(record: logging.LogRecord) -> str:
+    """The record's text, at most TEXT_CHARACTERS of it."""
+    text = record.getMessage()
+    return text if len(text) <= TEXT_CHARACTERS else f"{text[:TEXT_CHARACTERS]}… ({len(text)} characters)"
 
 
 def whose(record: logging.LogRecord) -> str:

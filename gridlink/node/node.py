@@ -99,7 +99,7 @@ class Node:
             raise
         running = replace(entry, state=State.RUNNING)
         await self.registry.put(running)
-        log.info("%s is RUNNING", name)
+        context.run(log.info, "%s is RUNNING", name)  # in its own name
         return running
 
     async def _start(self, spec: HostSpec, loaded: Loaded, contract: Contract, config: Any, context: Context) -> None:
