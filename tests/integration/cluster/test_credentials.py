@@ -213,6 +213,7 @@ async def test_without_any_trust_only_loopback_listens(tmp_path: Path) -> None:
     """A fresh board has no open port."""
     bundle(tmp_path / "managed", "echo", good("echo"))
     async with running(tmp_path / "managed") as node:
+        await node.all_running("echo")
         pid = node.file["pids"]["nats_server"]
         sockets = {link.readlink().name for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
         listening = [
