@@ -1,11 +1,11 @@
-"""Imports asyncio and nats-py without what they bring along and a node on loopback never uses: 7 MiB of 28.
+"""Imports asyncio and nats-py without what they bring along and a node on loopback never uses.
 
 `ssl`, `asyncio.sslproto` and `nats.js` are deferred: a module in their place loads the real one when something of it
 is first used, so that TLS and JetStream work as ever. aiohttp (9 MiB, for websockets) is hidden from nats-py, and the
 version that it looks up in its metadata (through email and zipfile) is read from the name of its directory. hashlib,
 which `random` and `secrets` load, has CPython's own SHA and BLAKE2; what only OpenSSL has is loaded when it is asked
 for.
-`gridlink bench memory` shows the effect; a test shows that TLS still works. Imports next to nothing.
+What each saves is in `docs/decisions/0002`; a test shows that TLS still works. Imports next to nothing.
 """
 
 from __future__ import annotations
