@@ -99,10 +99,12 @@ async def running(managed: Path, *options: str) -> AsyncIterator[Running]:
                 raise AssertionError(f"the node did not come up: {node.output()}")
             await asyncio.sleep(0.01)
         bus = await open_bus("site", f"test-{os.getpid()}", node.file["url"])
-        async with Registry(bus, "test", SiteClock(), observer=True) as registry:
-            node.registry, node.sender = registry, Sender(bus, "test@test")
-            yield node
-        await bus.aclose()
+        try:
+            async with Registry(bus, "test", SiteClock(), observer=True) as registry:
+                node.registry, node.sender = registry, Sender(bus, "test@test")
+                yield node
+        finally:
+            await bus.aclose()
     finally:
         if node.process.poll() is None:
             node.stop()
