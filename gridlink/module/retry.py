@@ -11,38 +11,25 @@ from collections.abc import Awaitable, Callable
 
 from gridlink.address import Address
 from gridlink.errors import ConnectionLost, Stopping
-from gridlink.message import Call, Message
-from gridlink.proxies.chain import Proxy
+from gridlink.message import Message
 
 
-class Retry(Proxy):
-    """Sends once more. `idempotent` tells of an address and type; `connected` returns when the bus is there again."""
+class Retry:
+    """Decides. `idempotent` tells of an address and type; `connected` returns when the bus is there again."""
 
     def __init__(self, idempotent: Callable[[Address, str], bool], connected: Callable[[], Awaitable[None]]) -> None:
         self._idempotent, self._connected = idempotent, connected
 
-    def outgoing(self, call: Call) -> Call:
-        """Wraps requests; what nobody waits for is never sent twice."""
-
-        async def retried(message: Message) -> object:
-            try:
-                return await call(message)
-            except Stopping:
-                if not message.wants_reply:
-                    raise
-            except ConnectionLost:
-                if not message.wants_reply or not self._idempotent(message.address, message.type):
-                    raise
-                await self._wait(message)
-            return await call(message)
-
-        return retried
-
-    async def _wait(self, message: Message) -> None:
+    async def after(self, error: Stopping | ConnectionLost, message: Message) -> None:
+        """Returns when `message` may be sent again; raises `error` where it may not, or not in time."""
+        if isinstance(error, Stopping):
+            return
+        if not self._idempotent(message.address, message.type):
+            raise error
         try:
             async with asyncio.timeout(message.time_left_s()):
                 await self._connected()
-        except TimeoutError as error:
+        except TimeoutError:
             raise ConnectionLost(
                 f"the connection to the bus was not restored before the deadline of {message.type}"
             ) from error
