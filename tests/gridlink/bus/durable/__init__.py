@@ -1,0 +1,1 @@
+"""Durable topics on a real JetStream server."""
