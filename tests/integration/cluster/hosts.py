@@ -104,6 +104,14 @@ class Network:
         for name in names:
             _ip("link", "set", self.hosts[name].link, "master", self._bridge)
 
+    def cut_way_in(self, name: str) -> None:
+        """Takes the test itself off a host, as silently."""
+        _ip("link", "set", self.hosts[name].test_link, "nomaster")
+
+    def heal_way_in(self, name: str) -> None:
+        """Lets the test reach the host again."""
+        _ip("link", "set", self.hosts[name].test_link, "master", self._inner)
+
     def __exit__(self, *_: object) -> None:
         for host in self.hosts.values():
             # A namespace lives on, with its links, as long as the kernel still closes a connection in it.

@@ -15,8 +15,8 @@ from pathlib import Path
 from gridlink.bus.nats import NatsBus
 from gridlink.config import credentials
 from gridlink.errors import GridlinkError
+from gridlink.module.retry import Retry
 from gridlink.module.sender import Sender
-from gridlink.proxies import Retry
 from gridlink.tasks import Tasks
 
 TICK_S = 0.01
@@ -45,7 +45,7 @@ async def main(url: str, rate: float, seconds: float, out: str) -> None:
     bus = NatsBus("a", f"load-{mark}")
     await bus.connect(url, credentials())
     retry = Retry(lambda *_: False, bus.connected)  # as every module has it, of a type that may not be done twice
-    sender, tasks, lines = Sender(bus, f"load@{bus.node}", (retry,)), Tasks("load"), []
+    sender, tasks, lines = Sender(bus, f"load@{bus.node}", retry=retry), Tasks("load"), []
 
     async def ask(number: str) -> None:
         sent_s = time.monotonic()

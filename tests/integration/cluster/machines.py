@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from gridlink.errors import GridlinkError
 from gridlink.module.sender import Sender
 from tests.acceptance.running import NODE, bundle
 from tests.integration.cluster.hosts import Host, Network
+from tests.integration.cluster.reach import Reach
 
 SITE = "a"
 COMMAND = str(Path(sys.executable).with_name("gridlink"))
@@ -132,6 +133,7 @@ class Cluster:
         self.network, self.trust, self.machines = network, trust, dict(machines)
         self._buses: dict[str, NatsBus] = {}
         self._senders: dict[str, Sender] = {}
+        self._reach = Reach()
         self.last_error: GridlinkError | None = None  # why a machine didn't say whom it sees
 
     def credentials(self) -> Credentials:
@@ -147,6 +149,7 @@ class Cluster:
                 bus._client._process_info = _learns_of_no_other_server  # type: ignore[assignment]
                 await bus.connect(f"tls://{self.machines[name].host.way_in}:4222", self.credentials(), within_s=2)
                 self._buses[name], self._senders[name] = bus, Sender(bus, f"test@{bus.node}")
+                await self._reach.add(name, bus)
             seen: list[str] = await self._senders[name].request(f"eye@{name}", "seen", reply=list[str], timeout_s=0.5)
         except GridlinkError as error:
             self.last_error = error
@@ -174,6 +177,24 @@ class Cluster:
                 raise AssertionError(f"no agreement within {within_s} s: {found}, {self.last_error!r}")
             await asyncio.sleep(0.02)
 
+    async def healed(self, stable_s: float) -> float:
+        """How long it takes until events pass between all machines' servers, and their nodes agree for `stable_s`."""
+        reached_s = await self._reach.all_ways(self.machines)
+        return reached_s + await self.agree(self.machines, stable_s=stable_s)
+
+    async def forgotten(self, apart: Iterable[str], within_s: float = 15.0) -> None:
+        """Returns when the nodes of the machines see nobody but themselves, and the others none of them."""
+        alone, began_s = set(apart), time.monotonic()
+        together = self.machines.keys() - alone
+        while True:
+            views = dict(zip(self.machines, await asyncio.gather(*map(self.seen, self.machines)), strict=True))
+            nodes = {name: {line.partition(" ")[0].partition("@")[2] for line in view} for name, view in views.items()}
+            if all(nodes[name] == ({name} if name in alone else together) for name in nodes):
+                return
+            if time.monotonic() - began_s > within_s:
+                raise AssertionError(f"parted for {within_s} s, and still seen: {views}")
+            await asyncio.sleep(0.02)
+
     async def gone(self, name: str, of: Iterable[str], within_s: float = 15.0) -> float:
         """How long it takes until no node of the other machines sees that of `name`."""
         began_s, names = time.monotonic(), list(of)
@@ -198,9 +219,16 @@ class Cluster:
 
 @asynccontextmanager
 async def cluster(
-    directory: Path, *init: str, names: Iterable[str] = ("h1", "h2", "h3"), echo: Iterable[str] | None = None
+    directory: Path,
+    *init: str,
+    names: Iterable[str] = ("h1", "h2", "h3"),
+    echo: Iterable[str] | None = None,
+    prepare: Callable[[Machine], None] = lambda _: None,
 ) -> AsyncIterator[Cluster]:
-    """A running cluster that has found itself; `echo`: who serves the role, all if not given."""
+    """A running cluster that has found itself; `echo`: who serves the role, all if not given.
+
+    `prepare` puts more into a machine's managed directory before it starts.
+    """
     names = tuple(names)
     with Network(*names) as network:
         trust = directory / "trust"
@@ -212,6 +240,7 @@ async def cluster(
         try:
             for name, machine in machines.items():
                 machine.make(trust / name, echo=echo is None or name in echo)
+                prepare(machine)
                 machine.start()
             await made.agree(names)
             yield made

@@ -51,9 +51,14 @@ def outcomes(asked: Iterable[Asked]) -> Counter[str]:
     return Counter(one.outcome for one in asked)
 
 
-def failed_until_s(asked: Iterable[Asked], since_s: float) -> float:
-    """How long after `since_s` the last request was sent that failed."""
-    return max((one.sent_s - since_s for one in asked if one.outcome != "ok"), default=0.0)
+def lost(asked: Iterable[Asked]) -> list[Asked]:
+    """Those that failed, without what a machine that stands still for a moment refuses: Busy says `not begun`."""
+    return [one for one in asked if one.outcome not in {"ok", "Busy"}]
+
+
+def lost_until_s(asked: Iterable[Asked], since_s: float) -> float:
+    """How long after `since_s` the last request was sent that was lost."""
+    return max((one.sent_s - since_s for one in lost(asked)), default=0.0)
 
 
 def check_once(asked: list[Asked], machines: Iterable[Machine]) -> None:

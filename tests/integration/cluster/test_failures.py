@@ -14,11 +14,17 @@ from pathlib import Path
 import pytest
 
 from gridlink.testing import eventually
-from tests.integration.cluster.machines import cluster
-from tests.integration.cluster.measured import Load, check_once, failed_until_s, outcomes
+from tests.integration.cluster.machines import Cluster, cluster
+from tests.integration.cluster.measured import Load, check_once, lost, lost_until_s, outcomes
 
 RATE = 2000.0
 pytestmark = [pytest.mark.usefixtures("namespaces"), pytest.mark.timeout(120)]
+
+
+async def flows(load: Load, site: Cluster) -> None:
+    """Returns when the machines have done many of the load's requests."""
+    await asyncio.to_thread(load.began)
+    await eventually(lambda: sum(len(machine.executed()) for machine in site.machines.values()) > 500, timeout_s=15)
 
 
 async def test_a_killed_server_is_left_for_another_and_started_again(tmp_path: Path) -> None:
@@ -26,17 +32,16 @@ async def test_a_killed_server_is_left_for_another_and_started_again(tmp_path: P
     async with cluster(tmp_path) as site:
         h1 = site.machines["h1"]
         load = Load(site, h1, tmp_path / "load", RATE, 6, "tls://127.0.0.1:4222")
-        await asyncio.to_thread(load.began)
-        await asyncio.sleep(1.5)  # of load before
+        await flows(load, site)
         before = h1.file["pids"]["nats_server"]
         killed_s = time.monotonic()
         h1.kill("nats_server")
         asked = await asyncio.to_thread(load.result)
-        back_s = failed_until_s(asked, killed_s)
+        back_s = lost_until_s(asked, killed_s)
         print(f"\nkilled server: {len(asked)} requests, {outcomes(asked)}, last failure {back_s:.3f} s after")
         assert len(asked) > 5 * RATE
         assert back_s < 2.0
-        assert failed_until_s(asked, 0) == 0 or min(a.over_s for a in asked if a.outcome != "ok") >= killed_s
+        assert min((one.over_s for one in lost(asked)), default=killed_s) >= killed_s
         check_once(asked, site.machines.values())
         log = h1.managed / ".gridlink" / "nats" / "nats-server.log"
         await eventually(lambda: f"[{before}]" not in log.read_text() and "Server is ready" in log.read_text())
@@ -48,15 +53,14 @@ async def test_a_machine_that_falls_silent_leaves_its_share_to_the_other_member(
     async with cluster(tmp_path, echo=("h2", "h3")) as site:
         h1 = site.machines["h1"]
         load = Load(site, h1, tmp_path / "load", RATE, 8, "tls://127.0.0.1:4222")
-        await asyncio.to_thread(load.began)
-        await asyncio.sleep(1.5)  # of load before
+        await flows(load, site)
         cut_s = time.monotonic()
         site.network.cut("h2")
         asked = await asyncio.to_thread(load.result)
-        until_s = failed_until_s(asked, cut_s)
+        until_s = lost_until_s(asked, cut_s)
         print(f"\nsilent cut: {len(asked)} requests, {outcomes(asked)}, last one lost was sent {until_s:.3f} s after")
         assert 0 < until_s < 3.0
-        assert all(one.outcome == "ok" for one in asked if one.sent_s < cut_s - 0.1)
+        assert min(one.over_s for one in lost(asked)) >= cut_s
         check_once(asked, site.machines.values())
         healed_s = time.monotonic()
         site.network.heal("h2")
@@ -65,38 +69,50 @@ async def test_a_machine_that_falls_silent_leaves_its_share_to_the_other_member(
         check_once(asked, site.machines.values())
 
 
+async def stopped(site: Cluster, name: str, of: tuple[str, ...]) -> float:
+    """How long after SIGTERM a node is gone from the others' registries."""
+    process = site.machines[name].process
+    assert process is not None
+    process.terminate()
+    return await site.gone(name, of)
+
+
 async def test_a_node_that_ends_cleanly_costs_nothing(tmp_path: Path) -> None:
-    """The other members take over at once, and the others' registries know it at once."""
+    """The other members take over at once, and the others' registries know it at once (the better of two ends)."""
     async with cluster(tmp_path, echo=("h2", "h3")) as site:
-        load = Load(site, site.machines["h1"], tmp_path / "load", RATE, 5, "tls://127.0.0.1:4222")
-        await asyncio.to_thread(load.began)
-        await asyncio.sleep(1.5)  # of load before
-        stopped_s = time.monotonic()
-        process = site.machines["h2"].process
-        assert process is not None
-        process.terminate()
-        gone_s = await site.gone("h2", ("h1", "h3"))
+        load = Load(site, site.machines["h1"], tmp_path / "load", RATE / 4, 5, "tls://127.0.0.1:4222")
+        await flows(load, site)
+        gone_s = [await stopped(site, "h2", ("h1", "h3"))]
         asked = await asyncio.to_thread(load.result)
-        print(f"\nclean stop: {len(asked)} requests, {outcomes(asked)}, gone after {gone_s:.3f} s, "
-              f"last failure {failed_until_s(asked, stopped_s):.3f} s after")  # fmt: skip
-        assert gone_s < 2.0
+        gone_s.append(await stopped(site, "h3", ("h1",)))
+        print(f"\nclean stop: {len(asked)} requests, {outcomes(asked)}, gone after {gone_s[0]:.3f} s and, at rest, "
+              f"{gone_s[1]:.3f} s")  # fmt: skip
+        assert min(gone_s) < 0.2
         assert set(outcomes(asked)) == {"ok"}
         check_once(asked, site.machines.values())
 
 
 async def test_a_killed_node_is_gone_from_every_registry_within_5_s(tmp_path: Path) -> None:
-    """`kill -9`, and nobody who starts it again: the guardian is held."""
-    async with cluster(tmp_path) as site:
+    """`kill -9`, and nobody who starts it again: the guardian is held. The role's other member has all at once."""
+    async with cluster(tmp_path, echo=("h2", "h3")) as site:
+        load = Load(site, site.machines["h1"], tmp_path / "load", RATE, 6, "tls://127.0.0.1:4222")
+        await flows(load, site)
         h2 = site.machines["h2"]
         pids = h2.file["pids"]
         os.kill(pids["guardian"], signal.SIGSTOP)
         try:
+            killed_s = time.monotonic()
             os.kill(pids["node"], signal.SIGKILL)
             gone_s = await site.gone("h2", ("h1", "h3"))
+            asked = await asyncio.to_thread(load.result)
         finally:
             os.kill(pids["guardian"], signal.SIGCONT)
-        print(f"\nkilled node: gone after {gone_s:.3f} s")
+        until_s = lost_until_s(asked, killed_s)
+        print(f"\nkilled node: gone after {gone_s:.3f} s; {len(asked)} requests, {outcomes(asked)}, "
+              f"last one lost was sent {until_s:.3f} s after")  # fmt: skip
         assert gone_s < 5.0
+        assert until_s < 0.5
+        check_once(asked, site.machines.values())
         assert await site.agree(site.machines) < 10
 
 
@@ -107,10 +123,9 @@ async def test_what_failed_by_disconnection_is_not_done_when_the_link_is_back(tm
     async with cluster(tmp_path, echo=("h2", "h3")) as site:
         h1, h2 = site.machines["h1"], site.machines["h2"]
         load = Load(site, h1, tmp_path / "load", 500, 9, f"tls://{h2.host.address}:4222")
-        await asyncio.to_thread(load.began)
-        await asyncio.sleep(1)  # of load before
+        await flows(load, site)
         site.network.cut("h1")
-        await asyncio.sleep(cut_for_s)
+        await asyncio.sleep(cut_for_s)  # the fault itself
         site.network.heal("h1")
         asked = await asyncio.to_thread(load.result)
         print(f"\ncut for {cut_for_s} s: {outcomes(asked)}")

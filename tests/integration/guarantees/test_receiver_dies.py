@@ -1,0 +1,56 @@
+"""What becomes of a message whose receiver is killed."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from gridlink.errors import NoSuchRole, RequestTimeout
+from gridlink.tasks import Tasks
+from gridlink.testing import eventually
+from tests.integration.guarantees.site import Site
+
+
+@pytest.mark.parametrize("kind", ["work", "look"])
+async def test_a_request_to_a_receiver_that_dies_times_out_and_is_not_tried_again(site: Site, kind: str) -> None:
+    """Nobody knows whether it was done. The next one goes to the other member, and without one fails at once."""
+    first, tasks = await site.worker("w1"), Tasks("test")
+    asking = tasks.spawn(
+        site.sender.request("worker", kind, {"number": "1", "for_s": 30}, reply=str, timeout_s=2.0), name="ask"
+    )
+    await eventually(lambda: first.notes("begun"))
+    first.kill()
+    began_s = time.monotonic()
+    with pytest.raises(NoSuchRole):
+        await site.sender.request("worker", kind, {"number": "2"}, reply=str, timeout_s=30)
+    assert time.monotonic() - began_s < 5
+    second = await site.worker("w2")
+    with pytest.raises(RequestTimeout, match="may still be done"):
+        await asking
+    assert await site.sender.request("worker", kind, {"number": "3"}, reply=str) == "3"
+    assert second.notes("begun") == ["3"]
+    assert first.notes("done") == []
+
+
+async def test_a_send_to_a_receiver_that_dies_is_lost_and_nobody_is_told(site: Site) -> None:
+    """`send` has returned when the receiver has it; nobody waits for what becomes of it."""
+    first = await site.worker("w1")
+    await site.sender.send("worker", "work", {"number": "1", "for_s": 30})
+    await eventually(lambda: first.notes("begun"))
+    first.kill()
+    second = await site.worker("w2")
+    await site.flushed(second)
+    assert (first.notes("done"), second.notes("begun")) == ([], [])
+
+
+async def test_a_receiver_that_dies_loses_its_own_events_alone(site: Site) -> None:
+    """What waits in its inbox is lost with it; the others hear everything."""
+    first, second = await site.worker("w1"), await site.worker("w2")
+    sent = [str(number) for number in range(20)]
+    for number in sent:
+        await site.sender.publish("news", "item", {"number": number, "for_s": 0.05})
+    await eventually(lambda: first.notes("handled"))
+    first.kill()
+    await eventually(lambda: second.notes("handled") == sent)
+    assert len(first.notes("handled")) < 20
