@@ -1,24 +1,61 @@
 """Retry: a request that certainly wasn't begun, or may be done twice, is tried once more within its deadline.
 
 Certainly not begun: the receiver was stopping. May be done twice: its receiver's manifest lists the type as
-`idempotent`, and the connection broke while it was in flight. Anything else fails to its sender, who alone can know.
+`idempotent`. Such a one is tried again when the connection broke while it was in flight, and at half its time, since
+its receiver may be dead: the first answer counts. Anything else fails to its sender, who alone can know.
 """
 
 from __future__ import annotations
 
 import asyncio
+from asyncio import FIRST_COMPLETED
 from collections.abc import Awaitable, Callable
+from typing import Any
+
+from msgspec.structs import replace
 
 from gridlink.address import Address
-from gridlink.errors import ConnectionLost, Stopping
-from gridlink.message import Message
+from gridlink.errors import Busy, ConnectionLost, NoSuchInstance, NoSuchRole, RequestTimeout, Stopping
+from gridlink.message import Call, Message
+from gridlink.tasks import Tasks
+
+
+def _never(_: Address, __: str) -> bool:
+    return False
 
 
 class Retry:
-    """Decides. `idempotent` tells of an address and type; `connected` returns when the bus is there again."""
+    """Decides. `connected` returns when the bus is there again; the others tell of an address and type.
 
-    def __init__(self, idempotent: Callable[[Address, str], bool], connected: Callable[[], Awaitable[None]]) -> None:
-        self._idempotent, self._connected = idempotent, connected
+    `idempotent`: it may be done twice. `elsewhere`: that, and another node may have it.
+    """
+
+    def __init__(
+        self,
+        idempotent: Callable[[Address, str], bool],
+        connected: Callable[[], Awaitable[None]],
+        elsewhere: Callable[[Address, str], bool] = _never,
+    ) -> None:
+        self._idempotent, self._connected, self.elsewhere = idempotent, connected, elsewhere
+
+    async def twice(self, call: Call, message: Message, trace: Callable[[], str]) -> Any:
+        """The first answer: `call` is made once more when half the time is over without one."""
+        tasks = Tasks(message.type)
+        tries: list[asyncio.Task[Any]] = []
+
+        def begin(one: Message) -> None:
+            tries.append(tasks.spawn(_made(call, one), name=message.type, awaited=True))
+
+        try:
+            begin(message)
+            await asyncio.wait(tries, timeout=(message.time_left_s() or 0.0) / 2)
+            if not tries[0].done():
+                begin(replace(message, trace=trace()))
+            while not any(map(_answered, tries)) and (pending := [one for one in tries if not one.done()]):
+                await asyncio.wait(pending, return_when=FIRST_COMPLETED)
+            return next(filter(_answered, tries), tries[0]).result()
+        finally:
+            await tasks.aclose()
 
     async def after(self, error: Stopping | ConnectionLost, message: Message) -> None:
         """Returns when `message` may be sent again; raises `error` where it may not, or not in time."""
@@ -33,3 +70,15 @@ class Retry:
             raise ConnectionLost(
                 f"the connection to the bus was not restored before the deadline of {message.type}"
             ) from error
+
+
+async def _made(call: Call, message: Message) -> Any:
+    return await call(message)
+
+
+def _answered(one: asyncio.Task[Any]) -> bool:
+    """Whether somebody has answered, if only with a refusal."""
+    return one.done() and not isinstance(one.exception(), _NO_ANSWER)
+
+
+_NO_ANSWER = (NoSuchRole, NoSuchInstance, Stopping, Busy, ConnectionLost, RequestTimeout)

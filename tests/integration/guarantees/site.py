@@ -77,7 +77,8 @@ class Site:
         self.bus = NatsBus("test", name)
         await self.bus.connect(url or self._url)
         self.node = await Node(self.bus, name).__aenter__()
-        retry = Retry(self.node.registry.idempotent, self.bus.connected)
+        registry = self.node.registry
+        retry = Retry(registry.idempotent, self.bus.connected, registry.twice_elsewhere)
         self.sender = Sender(self.bus, f"test@{name}", retry=retry)
 
     async def worker(self, name: str) -> Worker:

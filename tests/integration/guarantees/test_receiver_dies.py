@@ -12,25 +12,44 @@ from gridlink.testing import eventually
 from tests.integration.guarantees.site import Site
 
 
-@pytest.mark.parametrize("kind", ["work", "look"])
-async def test_a_request_to_a_receiver_that_dies_times_out_and_is_not_tried_again(site: Site, kind: str) -> None:
+async def test_a_request_to_a_receiver_that_dies_times_out_and_is_not_tried_again(site: Site) -> None:
     """Nobody knows whether it was done. The next one goes to the other member, and without one fails at once."""
     first, tasks = await site.worker("w1"), Tasks("test")
     asking = tasks.spawn(
-        site.sender.request("worker", kind, {"number": "1", "for_s": 30}, reply=str, timeout_s=2.0), name="ask"
+        site.sender.request("worker", "work", {"number": "1", "for_s": 30}, reply=str, timeout_s=2.0), name="ask"
     )
     await eventually(lambda: first.notes("begun"))
     first.kill()
     began_s = time.monotonic()
     with pytest.raises(NoSuchRole):
-        await site.sender.request("worker", kind, {"number": "2"}, reply=str, timeout_s=30)
+        await site.sender.request("worker", "work", {"number": "2"}, reply=str, timeout_s=30)
     assert time.monotonic() - began_s < 5
     second = await site.worker("w2")
     with pytest.raises(RequestTimeout, match="may still be done"):
         await asking
-    assert await site.sender.request("worker", kind, {"number": "3"}, reply=str) == "3"
+    assert await site.sender.request("worker", "work", {"number": "3"}, reply=str) == "3"
     assert second.notes("begun") == ["3"]
     assert first.notes("done") == []
+
+
+async def test_an_idempotent_request_to_a_receiver_that_dies_is_answered_by_another(site: Site) -> None:
+    """At half its time it is tried once more; whoever answers first has answered."""
+    first, tasks = await site.worker("w1"), Tasks("test")
+    job = {"number": "1", "for_s": 1.2}
+    asking = tasks.spawn(site.sender.request("worker", "look", job, reply=str, timeout_s=4.0), name="ask")
+    await eventually(lambda: first.notes("begun"))
+    second = await site.worker("w2")
+    first.kill()
+    assert await asking == "1"
+    assert (first.notes("done"), second.notes("done")) == ([], ["1"])
+
+
+async def test_a_slow_answer_to_an_idempotent_request_still_counts(site: Site) -> None:
+    """The second try begins later, and would be too late."""
+    first = await site.worker("w1")
+    job = {"number": "1", "for_s": 1.5}
+    assert await site.sender.request("worker", "look", job, reply=str, timeout_s=2.0) == "1"
+    assert first.notes("begun") == ["1", "1"]
 
 
 async def test_a_send_to_a_receiver_that_dies_is_lost_and_nobody_is_told(site: Site) -> None:
