@@ -1,0 +1,144 @@
+"""A node whose loop is held: who holds it, and when the guardian has to act. Reads /proc, imports next to nothing.
+
+The node's watchdog names a module that keeps the loop (`holds`), and asks for the end where it can't interrupt it
+(`hung`); while it can act itself it says so (`looks`). In a C call that never looks up it can't say anything: then
+the guardian asks for the stack with DUMP_SIGNAL, which C code of faulthandler's answers on the lifeline. Without a
+name, and while something is imported, nothing is done here: SILENT_S remains (see child).
+"""
+
+from __future__ import annotations
+
+import os
+
+from gridlink.signals import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DUMP_SIGNAL = signal.SIGRTMIN + 7
+LATE_S = 0.6  # heartbeats come every 0.5 s
+ASK_BEFORE_S = 0.5  # the limit
+LONGEST_TURN_S = 0.5  # the guardian was held up itself where one takes longer: so much of it counts
+MOST_LINES = 24
+IMPORTING = "<frozen importlib._bootstrap"
+HELD_UP = ("T", "t", "D", "Z")  # stopped, traced, waiting for a disk, gone
+
+
+class Silence:
+    """Of one child. `limit_s`: seconds without a heartbeat after which it is replaced, as it says itself; 0: never."""
+
+    def __init__(self, pid: int, now_s: float) -> None:
+        self._pid = pid
+        self.limit_s = 0.0
+        self.offender = ""  # the module for which it was replaced
+        self.stack: list[str] = []
+        self._directories: dict[str, str] = {}
+        self._holds, self._hung = "", False
+        self.held_s = self.passed_s = 0.0  # how long it has held the loop, and which limit that was over
+        self._silent_s = 0.0
+        self._asked = False
+        self._beat_s = self._turn_s = now_s
+        self._waited_s = 0.0
+
+    def beat(self, now_s: float) -> None:
+        """A sign of life of the loop itself."""
+        self._holds, self._hung, self.held_s, self.passed_s = "", False, 0.0, 0.0
+        self.stack = []
+        self._looks(now_s)
+
+    def _looks(self, now_s: float) -> None:
+        self._beat_s, self._silent_s, self._asked = now_s, 0.0, False
+
+    def hear(self, what: str, text: str, now_s: float) -> bool:
+        """Takes in a line of the watchdog's; whether it was said while the loop is held, and so is no sign of life."""
+        name, _, rest = text.partition(" ")
+        if what == "looks":
+            self._looks(now_s)
+        elif what == "limit":
+            self.limit_s = float(name)
+        elif what == "hosts":
+            self._directories[name] = rest.rstrip("/") + "/"
+        elif what in ("holds", "hung"):
+            held_s, limit_s, *stack = rest.split(" ", 2)
+            self._holds, self._hung, self.stack = name, what == "hung", stack[0].split(" < ") if stack else []
+            self.held_s, self.passed_s = float(held_s), float(limit_s)
+        else:
+            return False
+        return what in ("looks", "holds", "hung")
+
+    def hear_stack(self, line: str) -> bool:
+        """Takes in a line of the answer to DUMP_SIGNAL: `  File "/a/b.py", line 3 in f`; False where it is none."""
+        if not line.startswith("  File "):
+            return line.startswith(("Stack (", "Current thread", "  ..."))
+        file, _, place = line[8:].partition('", line ')
+        number, _, function = place.partition(" in ")
+        if not self._holds and len(self.stack) < MOST_LINES:
+            self.stack.append(f"{file}:{number} {function}")
+        return True
+
+    def turn(self, now_s: float, starting: str) -> bool:
+        """Whether the child is to be replaced now. `offender` and `stack` say for whom."""
+        gap_s, self._turn_s = min(now_s - self._turn_s, LONGEST_TURN_S), now_s
+        if not self.limit_s or starting:
+            return False
+        if now_s - self._beat_s < LATE_S and not self._hung:
+            return False
+        self._count(gap_s)
+        if not self._asked and self._silent_s >= self.limit_s - ASK_BEFORE_S:
+            self._asked = True
+            os.kill(self._pid, DUMP_SIGNAL)
+        if not self._hung and self._silent_s < self.limit_s:
+            return False
+        name = self._holds or self._named_by_stack()
+        if not name or _state(self._pid) in HELD_UP:
+            return False
+        self.offender = name
+        self.held_s, self.passed_s = max(self.held_s, self._silent_s), self.passed_s or self.limit_s
+        return True
+
+    @property
+    def why(self) -> str:
+        """What the offender did, in a sentence."""
+        where = f" in {self.stack[0]}" if self.stack else ""
+        return f"{self.offender} held the event loop for {self.held_s:.1f} s{where}, and could not be interrupted"
+
+    def _count(self, gap_s: float) -> None:
+        """Adds what of the time it did not wait for a processor or a disk, and was not stopped."""
+        waited_s = _waited_s(self._pid)
+        if self._silent_s == 0.0:
+            self._silent_s = LATE_S
+        elif _state(self._pid) not in HELD_UP:
+            self._silent_s += max(0.0, gap_s - (waited_s - self._waited_s))
+        self._waited_s = waited_s
+
+    def _named_by_stack(self) -> str:
+        """Whose code is innermost; the frames that called that module's code are dropped from the stack."""
+        for name, directory in self._innermost():
+            if any(line.startswith(IMPORTING) for line in self.stack):
+                return ""
+            last = max(n for n, line in enumerate(self.stack) if line.startswith(directory))
+            del self.stack[last + 1 :]
+            return name
+        return ""
+
+    def _innermost(self) -> Iterator[tuple[str, str]]:
+        return (found for line in self.stack for found in self._directories.items() if line.startswith(found[1]))
+
+
+def _waited_s(pid: int) -> float:
+    """How long its main thread has waited for a processor so far; 0 where the kernel doesn't say."""
+    try:
+        with open(f"/proc/{pid}/schedstat", "rb") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
+
+
+def _state(pid: int) -> str:
+    """The state of its main thread: R, S, D (waits for a disk), T (stopped), Z."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0].decode()
+    except (OSError, IndexError):
+        return "Z"

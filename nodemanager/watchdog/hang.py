@@ -1,0 +1,31 @@
+"""One step that held the loop for longer than its limit, as it is being noticed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nodemanager.watchdog.report import Action, ModuleHung
+
+
+@dataclass(slots=True)
+class Hang:
+    """Whose step, where, for how long, and how often it was interrupted."""
+
+    name: str  # a module's, or an instance `name@node`
+    limit_s: float
+    stack: tuple[str, ...]
+    held_s: float
+    interrupted: int = 0
+
+    @property
+    def module(self) -> str:
+        """The module's name."""
+        return self.name.partition("@")[0]
+
+    def brief(self) -> str:
+        """For the guardian: the module, the seconds so far and its limit, and its stack on one line."""
+        return f"{self.module} {self.held_s:.3f} {self.limit_s:g} {' < '.join(self.stack)}"
+
+    def report(self, node: str, action: Action) -> ModuleHung:
+        """For everybody else."""
+        return ModuleHung(self.module, f"{self.module}@{node}", self.held_s, self.limit_s, action, self.stack)

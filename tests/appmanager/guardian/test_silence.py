@@ -1,0 +1,142 @@
+"""A node that says nothing: named by a real stack from C, replaced where it lives, left alone where it doesn't."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appmanager.guardian.silence import DUMP_SIGNAL, Silence
+from gridlink.node import lifeline
+
+CODE = """
+import faulthandler, sys
+faulthandler.register(int(sys.argv[1]), file=1, all_threads=False)
+print("up", flush=True)
+def held():
+    HANGS
+held()
+"""
+C_CALL, SLEEP = "sum(range(sys.maxsize))", "import time; time.sleep(60)"
+
+
+class Held:
+    """A process whose loop is held, and what a guardian makes of it."""
+
+    def __init__(self, directory: Path, code: str) -> None:
+        self.module = directory / "hog" / "hog.py"
+        self.module.parent.mkdir()
+        self.module.write_text(CODE.replace("HANGS", code))
+        command = [sys.executable, str(self.module), str(int(DUMP_SIGNAL))]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert self.process.stdout is not None
+        self._said = self.process.stdout
+        assert self._said.readline() == b"up\n"
+        os.set_blocking(self._said.fileno(), False)
+        self.silence = Silence(self.process.pid, time.monotonic())
+        self.silence.hear("limit", "1.0", time.monotonic())
+
+    def turned_for(self, seconds: float) -> bool:
+        """Whether it is to be replaced within that time; the guardian's loop turns meanwhile."""
+        end_s = time.monotonic() + seconds
+        while time.monotonic() < end_s:
+            for line in self._said.read().decode().splitlines() if self._has_said() else ():
+                assert self.silence.hear_stack(line), line
+            if self.silence.turn(time.monotonic(), ""):
+                return True
+            time.sleep(0.05)  # as the guardian does, which has no loop
+        return False
+
+    def _has_said(self) -> bool:
+        return bool(select.select([self._said], [], [], 0)[0])
+
+
+@pytest.fixture(params=[C_CALL, SLEEP])
+def held(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Held]:
+    """One that computes in C with the interpreter's lock, one that sleeps."""
+    one = Held(tmp_path, request.param)
+    yield one
+    one.process.kill()
+    one.process.communicate()
+
+
+def test_both_sides_mean_the_same_signal() -> None:
+    """The guardian loads nothing of the node."""
+    assert lifeline.DUMP_SIGNAL == DUMP_SIGNAL
+
+
+def test_one_that_is_stuck_is_named_by_its_stack_and_replaced(held: Held) -> None:
+    """It can't say a word itself."""
+    held.silence.hear("hosts", f"other {held.module.parent.parent}/ho", time.monotonic())
+    held.silence.hear("hosts", f"hog {held.module.parent}", time.monotonic())
+    assert held.turned_for(5)
+    assert held.silence.offender == "hog"
+    assert held.silence.stack == [f"{held.module}:6 held", f"{held.module}:7 <module>"]
+    assert held.silence.held_s >= 1.0
+    assert "hog held the event loop" in held.silence.why
+
+
+def test_nobody_is_replaced_without_a_name(held: Held) -> None:
+    """Our own code is slow at times; the long limit is for that."""
+    assert not held.turned_for(1.4)
+
+
+def test_one_that_is_stopped_is_let_alone(held: Held) -> None:
+    """Somebody looks at it with a debugger."""
+    held.silence.hear("hosts", f"hog {held.module.parent}", time.monotonic())
+    held.process.send_signal(signal.SIGSTOP)
+    assert not held.turned_for(1.4)
+    held.process.send_signal(signal.SIGCONT)
+    assert held.turned_for(5)
+
+
+def test_what_its_watchdog_says_counts_at_once(held: Held) -> None:
+    """It has tried to interrupt, and could not."""
+    assert held.silence.hear("hung", "hog 1.02 0.25 /b/hog.py:3 f < /b/hog.py:9 g", time.monotonic())
+    assert held.turned_for(0.3)
+    assert (held.silence.offender, held.silence.held_s, held.silence.passed_s) == ("hog", 1.02, 0.25)
+    assert held.silence.stack == ["/b/hog.py:3 f", "/b/hog.py:9 g"]
+
+
+def test_a_beat_makes_up_for_all_that_was_said(held: Held) -> None:
+    """The loop runs again."""
+    held.silence.hear("hung", "hog 1.02 0.25 /b/hog.py:3 f", time.monotonic())
+    held.silence.beat(time.monotonic())
+    assert not held.turned_for(0.3)
+
+
+def test_as_long_as_its_watchdog_looks_it_is_let_alone(held: Held) -> None:
+    """It knows the limits of what runs, and has not given up."""
+    held.silence.hear("holds", "hog 0.3 0.25 /b/hog.py:3 f", time.monotonic())
+    for _ in range(6):
+        assert not held.turned_for(0.25)
+        assert held.silence.hear("looks", "", time.monotonic())
+    assert held.turned_for(5)
+
+
+def test_an_import_has_more_time(held: Held) -> None:
+    """Libraries in C take long to load on a board."""
+    held.silence.hear("hosts", f"hog {held.module.parent}", time.monotonic())
+    for line in ("Stack (most recent call first):", '  File "<frozen importlib._bootstrap>", line 241 in f'):
+        assert held.silence.hear_stack(line)
+    assert not held.turned_for(1.4)
+
+
+def test_a_guardian_that_was_held_up_itself_does_not_count_that(held: Held) -> None:
+    """After a night's suspend the first thing to do is to listen."""
+    held.silence.hear("holds", "hog 0.3 0.25 /b/hog.py:3 f", time.monotonic())
+    assert not held.silence.turn(time.monotonic() + 3600, "")
+
+
+def test_while_a_module_is_started_the_long_limit_holds(held: Held) -> None:
+    """Imports take their time on a board."""
+    held.silence.hear("holds", "hog 0.3 0.25 /b/hog.py:3 f", time.monotonic())
+    for turn in range(20):
+        assert not held.silence.turn(time.monotonic() + turn * 0.25, "hog")
