@@ -1,4 +1,4 @@
-"""`python -m appmanager.guardian STATE_DIR SERVER_FILE FOR_S JSON_LOGS SETTINGS`: what systemd or a shell watches."""
+"""`python -m appmanager.guardian STATE_DIR SERVER_FILE FOR_S JSON_LOGS MODES SETTINGS`: what systemd watches."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ import sys
 from appmanager.guardian.guardian import Guardian
 from appmanager.guardian.lock import ManagedLock
 from appmanager.guardian.log import Log
+from appmanager.guardian.zygote import Zygote
 from gridlink.errors import GridlinkError
 
 
 def main() -> int:
     """Runs the guardian; returns its exit status."""
-    state_dir, server_file, for_s, json_logs, settings = sys.argv[1:]
+    state_dir, server_file, for_s, json_logs, modes, settings = sys.argv[1:]
     lock = ManagedLock(state_dir)
     try:
         lock.take(f"process {os.getpid()}")
         log = Log(os.path.join(state_dir, "logs", "guardian.log"), json_logs == "json")
         try:
-            return Guardian(settings, server_file, float(for_s), lock, log).run()
+            zygote = Zygote(log)
+            if "fork" in modes.split():
+                zygote.warm_up()  # before the node is forked, which so shares it too
+            return Guardian(settings, server_file, float(for_s), state_dir, log, zygote).run()
         finally:
             forget(state_dir)
     except GridlinkError as error:

@@ -6,23 +6,28 @@ Each child leads a session of its own (a terminal's Ctrl-C is for the guardian, 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 
+from appmanager.guardian.silence import Silence
+from gridlink.signals import name_of, signal
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from appmanager.guardian.limits import Confinement
 
 SILENT_S = 10.0
 FIRST_WORD_S = 60.0  # a fresh interpreter on a slow board
+ENDED_IN_TIME = 0.9  # of the grace: so much the process is told, so that it ends before it is killed
 
 
 class Child:
     """A process that lives, and what it has said."""
 
     def __init__(self, name: str, pid: int, heard_fd: int, held_fd: int) -> None:
-        self.name, self.pid = name, pid
+        self.name, self.pid, self.mode = name, pid, ""
         self.heard_fd, self._held_fd = heard_fd, held_fd
         self.ready = False
         self.starting = ""  # the module that is being started in it
@@ -30,8 +35,10 @@ class Child:
         self.wants_reload = False  # nats-server is to read its configuration again
         self.silent = False  # we killed it because it said nothing
         self.kill_at_s = 0.0  # 0: it isn't being stopped
+        self.confinement: Confinement | None = None  # its limits, where it has some
         self._heard_s = time.monotonic()
         self._spoke = False
+        self.silence = Silence(pid, self._heard_s)
         self._partial = b""
 
     def listen(self) -> None:
@@ -41,12 +48,18 @@ class Child:
         except BlockingIOError:
             return
         *lines, self._partial = (self._partial + received).split(b"\n")
-        if lines:
-            self._heard_s, self._spoke = time.monotonic(), True
         for line in lines:
-            what, _, text = line.decode("utf-8", "replace").partition(" ")
+            said = line.decode("utf-8", "replace")
+            what, _, text = said.partition(" ")
+            now_s = time.monotonic()
+            if self.silence.hear_stack(said) or self.silence.hear(what, text, now_s):
+                continue  # the loop is held
+            self._heard_s, self._spoke = now_s, True
+            self.silence.beat(self._heard_s)
             if what == "ready":
                 self.ready = True
+                if self.confinement is not None:
+                    self.confinement.started()
             elif what == "starting":
                 self.starting = text
             elif what == "reload":
@@ -54,22 +67,37 @@ class Child:
             elif what == "failed":
                 self.reason = text
 
+    def quiet_s(self, now_s: float) -> float:
+        """How long ago it said something, or was started."""
+        return now_s - self._heard_s
+
     def silent_for_s(self, now_s: float) -> float:
         """How long it has said nothing, if that is too long; else 0."""
         silent_s = now_s - self._heard_s
         return silent_s if silent_s > (SILENT_S if self._spoke else FIRST_WORD_S) else 0.0
 
-    def signal(self, number: int) -> None:
-        """Sends a signal, if the process still is."""
+    def tell(self, *words: str) -> None:
+        """Writes a line to the process; one that reads nothing misses it."""
         try:
-            os.kill(self.pid, number)
-        except ProcessLookupError:
-            self.kill_at_s = 0.0
+            os.write(self._held_fd, (" ".join(words) + "\n").encode())
+        except (BlockingIOError, BrokenPipeError):
+            return
+
+    def kill(self) -> None:
+        """Ends the process at once, and with it what it has started in its group."""
+        for kill in (os.killpg, os.kill):  # it may not lead its group yet
+            try:
+                kill(self.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
 
     def stop(self, grace_s: float) -> None:
-        """Asks the process to end, and notes when it is to be killed."""
+        """Asks the process to end, says how long it has, and notes when it is to be killed. The first time counts."""
+        if self.kill_at_s:
+            return
         self.kill_at_s = time.monotonic() + grace_s
-        self.signal(signal.SIGTERM)
+        self.tell("end", f"{grace_s * ENDED_IN_TIME:.3f}")
+        os.kill(self.pid, signal.SIGTERM)
 
     def close(self) -> None:
         """Closes our ends of the lifeline."""
@@ -77,29 +105,58 @@ class Child:
         os.close(self._held_fd)
 
 
-def start(name: str, run: Callable[[int, int], int]) -> Child:
-    """Forks; the child calls `run(say_fd, held_fd)` and exits with what it returns. `run` may exec instead."""
+def start(name: str, run: Callable[[int, int], int], keep: Sequence[int] = ()) -> Child:
+    """Forks; the child calls `run(say_fd, held_fd)` and exits with what it returns. `run` may exec instead.
+
+    Of the open files it has stdin, stdout, stderr, its lifeline and those of `keep`.
+    """
     heard, say = os.pipe()
     theirs, ours = os.pipe()
+    # A signal to a child that still has the guardian's handlers would be lost.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     pid = os.fork()
     if pid == 0:
         status = 70
         try:
             os.setsid()
-            signal.set_wakeup_fd(-1)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
-                signal.signal(number, signal.SIG_DFL)
-            os.close(heard)
-            os.close(ours)
+            _forget_the_guardian((say, theirs, *keep))
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             status = run(say, theirs)
         except BaseException:  # noqa: BLE001 - the last frame of this process: nobody else can say what happened
             sys.excepthook(*sys.exc_info())
         finally:
-            os._exit(status)
+            _leave(status)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     os.close(say)
     os.close(theirs)
-    os.set_blocking(heard, False)
+    for fd in (heard, ours):
+        os.set_blocking(fd, False)
     return Child(name, pid, heard, ours)
+
+
+def _forget_the_guardian(keep: Sequence[int]) -> None:
+    """In the child: signals and timers as in a new process, and the guardian's files closed."""
+    signal.set_wakeup_fd(-1)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGALRM, signal.SIGIO):
+        signal.signal(number, signal.SIG_DFL)
+    for name in os.listdir("/proc/self/fd"):
+        fd = int(name)
+        if fd > 2 and fd not in keep:
+            try:
+                os.close(fd)
+            except OSError:  # that of the listing itself
+                continue
+
+
+def _leave(status: int) -> None:
+    """In the child: ends it without what belongs to the guardian (its `finally`s and exit handlers)."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # whoever read it is gone
+            status = status or 74
+    os._exit(status)
 
 
 def fresh_interpreter(settings: str) -> Callable[[int, int], int]:
@@ -113,9 +170,11 @@ def fresh_interpreter(settings: str) -> Callable[[int, int], int]:
     return run
 
 
-def ended_how(status: int, silent: bool) -> str:
+def ended_how(status: int, silent: bool, confinement: Confinement | None = None) -> str:
     """The end of a process in words."""
+    if confinement is not None and (verdict := confinement.verdict()):
+        return verdict
     if silent:
         return f"it had said nothing for {SILENT_S:g} s and was killed"
     code = os.waitstatus_to_exitcode(status)
-    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+    return f"killed by {name_of(-code)}" if code < 0 else f"exit status {code}"

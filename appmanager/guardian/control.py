@@ -1,7 +1,8 @@
 """The guardian's end of the pipes to the AppManager: lines of tab-separated fields, orders in, events out.
 
-Orders: `spawn NAME SETTINGS`, `stop NAME GRACE_S`, `children`. Events: `exited NAME STATUS HOW REASON`, and
-`children NAME…` for those that live.
+Orders: `spawn NAME MODE LIMITS SETTINGS` (MODE fork or process, LIMITS as in `limits`), `stop NAME GRACE_S`,
+`children -`, and `status - TEXT` for systemd. Events: `exited NAME STATUS HOW REASON`, and `children NAME=MODE…` for
+those that live.
 """
 
 from __future__ import annotations
@@ -13,22 +14,17 @@ class Control:
     """Reads orders and writes events; never blocks. An AppManager that is gone hears nothing and asks anew."""
 
     def __init__(self) -> None:
-        self.orders_fd, self._theirs_write = os.pipe()
-        self._theirs_read, self._events_fd = os.pipe()
+        self.orders_fd, theirs_write = os.pipe()
+        theirs_read, self._events_fd = os.pipe()
+        self.theirs = (theirs_read, theirs_write)  # the AppManager's ends
         for fd in (self.orders_fd, self._events_fd):
             os.set_blocking(fd, False)
         self._partial = b""
 
-    def keep_theirs(self) -> tuple[int, int]:
-        """In the child: closes our ends; returns the child's (read, write)."""
-        os.close(self.orders_fd)
-        os.close(self._events_fd)
-        return self._theirs_read, self._theirs_write
-
     def keep_ours(self) -> None:
         """In the guardian, after the fork: closes the child's ends."""
-        os.close(self._theirs_read)
-        os.close(self._theirs_write)
+        for fd in self.theirs:
+            os.close(fd)
 
     def orders(self) -> list[list[str]] | None:
         """The orders that have come whole, as fields; None at the end of the pipe."""
@@ -39,7 +35,7 @@ class Control:
         if not received:
             return None
         *lines, self._partial = (self._partial + received).split(b"\n")
-        return [line.decode().split("\t") for line in lines]
+        return [line.decode("utf-8", "replace").split("\t") for line in lines]
 
     def say(self, *fields: str) -> None:
         """Writes an event."""

@@ -1,187 +1,175 @@
 """The guardian's loop: single-threaded, without asyncio and without the bus, so that nothing of a module can stop it.
 
 It owns every process of the managed directory: nats-server, the node, the processes of bundles. What it decides: a
-node or server that dies is started again by the restart policy; a child that says nothing for SILENT_S is killed.
+node or server that dies or hangs is replaced by the restart policy; a child that says nothing for SILENT_S is killed.
 Which bundles run is the AppManager's business, which asks over two pipes (`control`, and `appmanager.link`).
 
-It imports next to nothing: it runs as long as the board does, and each of its MiB is one that no module has.
+It imports next to nothing: it runs as long as the board does, and each of its MiB is one that no module has. Only where
+a bundle asks for mode `fork` it loads what its children share (`zygote`).
 """
 
 from __future__ import annotations
 
 import os
-import select
-import signal
 import time
 
-from appmanager.guardian import child as children
-from appmanager.guardian.child import SILENT_S, Child, ended_how
+from appmanager.guardian.child import SILENT_S, Child, ended_how, fresh_interpreter
 from appmanager.guardian.control import Control
-from appmanager.guardian.lock import ManagedLock
+from appmanager.guardian.family import Family, Readers
 from appmanager.guardian.log import Log
-from gridlink.bus.server import Server
-from gridlink.errors import ServerUnreachable
+from appmanager.guardian.notify import Systemd
+from appmanager.guardian.offenders import Hung, Offenders
+from appmanager.guardian.servers import KeptServer
+from appmanager.guardian.survivors import Survivors
+from appmanager.guardian.zygote import Zygote
 from gridlink.restart import RestartHistory
+from gridlink.signals import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from appmanager.guardian.limits import Limits
 
 TICK_S = 0.25
-STOP_GRACE_S = 20.0
+STOP_WITHIN_S = 20.0
+REST_WITHIN_S = 2.0  # of that: for what the AppManager has left running
 
 
 class Guardian:
     """Runs one managed directory until it is told to end.
 
     `settings` is the node's NodeSettings as JSON, passed on as it is. `server_file`: the configuration of a nats-server
-    to run, or empty. `for_s`: end after so many seconds; 0: run until told.
+    to run, or empty; on a second line, that of the site's JetStream server. `for_s`: end after so many seconds; 0: run
+    until told.
     """
 
-    def __init__(self, settings: str, server_file: str, for_s: float, lock: ManagedLock, log: Log) -> None:
-        self._settings, self._lock, self._log = settings, lock, log
-        self._server = Server(server_file) if server_file else None
-        self._server_history, self._node_history = RestartHistory(), RestartHistory()
+    def __init__(self, settings: str, server_file: str, for_s: float, state_dir: str, log: Log, zygote: Zygote) -> None:
+        self._settings, self._log, self._zygote = settings, log, zygote
+        server_file, _, leaf_file = server_file.partition("\n")
+        self._servers = [KeptServer("nats_server", server_file, log, self._replaced)] if server_file else []
+        if leaf_file:
+            from appmanager.guardian.leaf import LeafServer  # noqa: PLC0415 - where something is durable
+
+            self._servers.append(LeafServer("jetstream_server", leaf_file, log, self._replaced))
+        self._survivors = Survivors(state_dir, log)
+        self._readers = Readers()
+        self._family = Family(self._readers, self._survivors, log, lambda: [s.pid for s in self._servers if s.pid])
+        self._history = RestartHistory()
         self._node: Child | None = None
         self._control: Control | None = None
-        self._node_due_s = self._server_due_s = 0.0  # 0: it runs, or is not to
+        self._node_due_s = 0.0  # 0: it runs, or is not to
         self._blocked: dict[str, str] = {}
+        self._offenders = Offenders()
+        self._limits: Limits | None = None
+        self._systemd = Systemd(os.environ)
         self._ran = False  # the node has been ready once
-        self._children: dict[int, Child] = {}
-        self._poll = select.poll()
-        self._readers: dict[int, Callable[[], None]] = {}
         self._signals = os.pipe()
-        self._end_s = time.monotonic() + for_s if for_s else 0.0
-        self._ending = False
+        self._ends_at_s = time.monotonic() + for_s if for_s else 0.0
+        self._gone_by_s = 0.0  # 0: it isn't ending
         self._status = 0
 
     def run(self) -> int:
         """Runs until SIGTERM, SIGINT or its time is over; returns the exit status. Ends all children first.
 
-        Raises ServerUnreachable when nats-server doesn't start.
+        Raises ServerUnreachable when a nats-server doesn't start.
         """
         self._listen_for_signals()
+        self._survivors.end()
         try:
-            if self._server is not None:
-                self._server.start_anywhere()
-                self._log.info(f"nats-server listens at {self._server.url}")
+            for server in self._servers:
+                server.start()
             self._start_node()
-            while not (self._ending and not self._children):
+            while not (self._gone_by_s and not self._family):
                 self._turn()
         finally:
-            self._kill_rest()
+            self._family.kill()
+            for server in reversed(self._servers):
+                server.stop()
+            self._survivors.forget()
         return self._status
 
     # The loop.
 
     def _turn(self) -> None:
-        for fd, _ in self._poll.poll(TICK_S * 1000):
-            reader = self._readers.get(fd)
-            if reader is not None:  # one that came before may have ended it
-                reader()
-        self._reap()
+        self._readers.run(TICK_S)
+        for pid, status, child in self._family.reap():
+            self._reaped(pid, status, child)
         now_s = time.monotonic()
-        if self._end_s and now_s >= self._end_s:
+        if self._ends_at_s and now_s >= self._ends_at_s:
             self._end("its time is over")
-        if self._server_due_s and now_s >= self._server_due_s and not self._ending:
-            self._server_due_s = 0.0
-            self._start_server_again()
-        if self._node_due_s and now_s >= self._node_due_s and not self._ending:
-            self._node_due_s = 0.0
-            self._start_node()
-        for child in self._children.values():
-            self._watch(child, now_s)
+        if not self._gone_by_s:
+            for server in self._servers:
+                server.turn(now_s, TICK_S)
+            if self._node_due_s and now_s >= self._node_due_s:
+                self._node_due_s = 0.0
+                self._start_node()
+        if self._node is not None and self._node.wants_reload:
+            self._node.wants_reload = False
+            for server in self._servers:
+                server.reload()
+        self._family.watch(now_s)
+        self._systemd.turn(now_s, self._node)
 
-    def _watch(self, child: Child, now_s: float) -> None:
-        if child.wants_reload:
-            child.wants_reload = False
-            if self._server is not None:
-                self._server.reload()
-        if child.kill_at_s and now_s > child.kill_at_s:
-            child.signal(signal.SIGKILL)
-        elif not child.silent and (silent_s := child.silent_for_s(now_s)):
-            self._log.error(f"{child.name} has said nothing for {silent_s:.0f} s: it is killed")
-            child.silent = True
-            child.signal(signal.SIGKILL)
+    def _reaped(self, pid: int, status: int, child: Child | None) -> None:
+        for server in self._servers:
+            if pid == server.pid:
+                server.ended()
+                if server.given_up and not self._gone_by_s:
+                    self._status = 1
+                    self._end(server.given_up)
+        if child is None:
+            return
+        if child is self._node:
+            self._node_ended(child, status)
+            return
+        if self._control is not None:
+            code, how = os.waitstatus_to_exitcode(status), ended_how(status, child.silent, child.confinement)
+            reason = child.reason or (child.silence.why if child.silence.offender else "")
+            self._control.say("exited", child.name, str(code), how, reason)
+        if child.confinement is not None:
+            child.confinement.close()
 
-    def _read(self, fd: int, reader: Callable[[], None]) -> None:
-        self._readers[fd] = reader
-        self._poll.register(fd, select.POLLIN)
+    def _replaced(self, name: str, pid: int) -> None:
+        self._family.note()
+        if self._node is not None:
+            self._node.tell("pid", name, str(pid))
 
-    def _unread(self, fd: int) -> None:
-        if self._readers.pop(fd, None) is not None:
-            self._poll.unregister(fd)
-
-    # Children.
+    # The node.
 
     def _start_node(self) -> None:
-        control = self._control = Control()
-        self._node = self._adopt(children.start("node", lambda say, held: self._run_node(control, say, held)))
+        control, hung = Control(), self._offenders.hung()
+        self._control = control
+        self._node = self._family.start(
+            "node", lambda say, held: self._run_node(control, hung, say, held), keep=control.theirs
+        )
         control.keep_ours()
-        self._read(control.orders_fd, self._on_orders)
+        self._readers.add(control.orders_fd, self._on_orders)
 
-    def _run_node(self, control: Control, say_fd: int, held_fd: int) -> int:
-        """In the forked child: leaves what is the guardian's, and is the node."""
-        guardian_pid, server = os.getppid(), self._server
-        self._leave()
-        from gridlink import lean  # noqa: PLC0415 - the guardian never loads what follows
+    def _run_node(self, control: Control, hung: list[Hung], say_fd: int, held_fd: int) -> int:
+        """In the forked child: is the node."""
+        from gridlink import lean  # noqa: PLC0415 - the guardian loads what follows only where it is the zygote
 
         lean.import_asyncio()
         from gridlink.node.process import Given, run_forked  # noqa: PLC0415
 
         given = Given(
-            url=server.url if server is not None else "",
-            pids={"guardian": guardian_pid, "nats_server": server.pid if server is not None else 0},
-            control_fds=control.keep_theirs(),
+            url=self._servers[0].url if self._servers else "",
+            pids={"guardian": os.getppid(), **{server.name: server.pid for server in self._servers}},
+            control_fds=control.theirs,
             blocked=self._blocked,
+            moved=self._offenders.moved,
+            hung=hung,
         )
         return run_forked(self._settings, given, say_fd, held_fd)
-
-    def _leave(self) -> None:
-        self._lock.close()
-        for child in self._children.values():
-            child.close()
-        for fd in self._signals:
-            os.close(fd)
-
-    def _adopt(self, child: Child) -> Child:
-        self._children[child.pid] = child
-        self._read(child.heard_fd, child.listen)
-        return child
-
-    def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            if self._server is not None and pid == self._server.pid:
-                self._server.pid = 0
-                self._restart_server()
-            elif pid in self._children:
-                self._ended(self._children.pop(pid), status)
-
-    def _ended(self, ended: Child, status: int) -> None:
-        ended.listen()
-        self._unread(ended.heard_fd)
-        ended.close()
-        if ended is self._node:
-            self._node_ended(ended, status)
-        elif self._control is not None:
-            code, how = os.waitstatus_to_exitcode(status), ended_how(status, ended.silent)
-            self._control.say("exited", ended.name, str(code), how, ended.reason)
 
     def _node_ended(self, ended: Child, status: int) -> None:
         self._node = None
         self._ran = self._ran or ended.ready
         if self._control is not None:
-            self._unread(self._control.orders_fd)
+            self._readers.remove(self._control.orders_fd)
             self._control.close()
             self._control = None
-        if self._ending:
-            self._stop_all()
+        if self._gone_by_s:
+            self._stop_rest()
         elif not self._ran and os.WIFEXITED(status) and not ended.starting:
             self._status = os.WEXITSTATUS(status) or 1  # it has said why
             self._end("the node did not start")
@@ -192,38 +180,20 @@ class Guardian:
         if ended.starting:
             self._blocked[ended.starting] = (
                 f"it blocked the event loop for {SILENT_S:g} s while it was imported or started, and its node was "
-                "replaced: move what blocks into a thread, or run it in mode process"
+                "replaced: move what blocks into a thread, or run it in mode fork or process"
                 if ended.silent
                 else f"it ended its node while it was imported or started ({ended_how(status, silent=False)}): correct "
-                "it, or run it in mode process"
+                "it, or run it in mode fork or process"
             )
-        wait_s = self._node_history.failed(time.monotonic())
+        wait_s = self._history.failed(time.monotonic())
         if wait_s is None:
             self._status = 1
             self._end("the node ends again and again")
             return
+        if self._offenders.note(ended):
+            wait_s = 0.0  # the next one is without it
         self._log.error(f"the node ended ({ended_how(status, ended.silent)}): it is started again in {wait_s:g} s")
         self._node_due_s = time.monotonic() + wait_s
-
-    def _restart_server(self) -> None:
-        if self._server is None or self._ending:
-            return
-        wait_s = self._server_history.failed(time.monotonic())
-        if wait_s is None:
-            self._status = 1
-            self._end("nats-server ends again and again: see nats-server.log")
-            return
-        self._log.error(f"nats-server ended: it is started again at {self._server.url} in {wait_s:g} s")
-        self._server_due_s = time.monotonic() + wait_s
-
-    def _start_server_again(self) -> None:
-        if self._server is None:
-            return
-        try:
-            self._server.start()
-        except ServerUnreachable as error:
-            self._log.error(str(error))
-            self._restart_server()
 
     # What the AppManager asks.
 
@@ -232,30 +202,42 @@ class Guardian:
             return
         orders = self._control.orders()
         if orders is None:  # the node is gone, and will be reaped
-            self._unread(self._control.orders_fd)
+            self._readers.remove(self._control.orders_fd)
             return
         for order in orders:
-            name = order[1] if len(order) > 1 else ""
-            if order[0] == "spawn" and not self._ending and not self._named(name):
-                self._adopt(children.start(name, self._alone(order[2])))
-            elif order[0] == "stop":
-                for child in self._named(name):
-                    child.stop(float(order[2]))
-            elif order[0] == "children":
-                living = [child.name for child in self._children.values() if child is not self._node]
-                self._control.say("children", *living)
+            try:
+                self._obey(self._control, *order)
+            except (TypeError, ValueError, IndexError) as error:  # a module of the node may write to any file of it
+                self._log.error(f"what is no order was passed over: {order[0][:20]!r}: {error}")
 
-    def _alone(self, settings: str) -> Callable[[int, int], int]:
-        become = children.fresh_interpreter(settings)
+    def _obey(self, control: Control, what: str, name: str, *words: str) -> None:
+        if what == "spawn" and not self._gone_by_s and not self._named(name):
+            self._spawn(name, *words)
+        elif what == "stop":
+            for child in self._named(name):
+                child.stop(float(words[0]))
+        elif what == "status":
+            self._systemd.status(words[0])
+        elif what == "children":
+            living = (child for child in self._family if child is not self._node)
+            control.say("children", *(f"{child.name}={child.mode}" for child in living))
 
-        def run(say_fd: int, held_fd: int) -> int:
-            self._leave()
-            return become(say_fd, held_fd)
+    def _spawn(self, name: str, mode: str, limits: str, settings: str) -> None:
+        run = self._zygote.child(settings) if mode == "fork" else fresh_interpreter(settings)
+        if not limits:
+            self._family.start(name, run).mode = mode
+            return
+        if self._limits is None:
+            from appmanager.guardian.limits import Limits  # noqa: PLC0415 - where a bundle names some
 
-        return run
+            self._limits = Limits(self._log)
+        confinement = self._limits.confine(name, limits, [os.getpid(), *self._family.pids()])
+        is_fresh = mode != "fork" or not self._zygote.is_warm
+        child = self._family.start(name, confinement.entered(run, is_fresh))
+        child.mode, child.confinement = mode, confinement
 
     def _named(self, name: str) -> list[Child]:
-        return [child for child in self._children.values() if child.name == name and child is not self._node]
+        return [child for child in self._family if child.name == name and child is not self._node]
 
     # Ending.
 
@@ -266,29 +248,24 @@ class Guardian:
         signal.set_wakeup_fd(write)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)
-        self._read(read, self._on_signals)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # one that came while Python started is heard now
+        self._readers.add(read, self._on_signals)
 
     def _on_signals(self) -> None:
         if {signal.SIGTERM, signal.SIGINT} & set(os.read(self._signals[0], 256)):
             self._end("it was told to")
 
     def _end(self, why: str) -> None:
-        if self._ending:
+        if self._gone_by_s:
             return
-        self._ending = True
+        self._gone_by_s = time.monotonic() + STOP_WITHIN_S
         self._log.info(f"the guardian ends: {why}")
+        self._systemd.stopping(why)
         if self._node is not None:
-            self._node.stop(STOP_GRACE_S)  # its AppManager stops the others in order
+            self._node.stop(STOP_WITHIN_S - REST_WITHIN_S)  # its AppManager stops the others in order
         else:
-            self._stop_all()
+            self._stop_rest()
 
-    def _stop_all(self) -> None:
-        for child in self._children.values():
-            child.stop(STOP_GRACE_S)
-
-    def _kill_rest(self) -> None:
-        for child in self._children.values():
-            child.signal(signal.SIGKILL)
-            os.waitpid(child.pid, 0)
-        if self._server is not None:
-            self._server.stop()
+    def _stop_rest(self) -> None:
+        for child in self._family:
+            child.stop(max(REST_WITHIN_S, self._gone_by_s - time.monotonic()))

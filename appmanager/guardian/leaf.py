@@ -6,11 +6,11 @@ It may read a large store before it listens, and what is durable can wait; every
 from __future__ import annotations
 
 import os
-import signal
 import time
 
 from appmanager.guardian.servers import KeptServer
 from gridlink.errors import ServerUnreachable
+from gridlink.signals import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
