@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MANAGED ?= ./managed
 STAMP := $(VENV)/.installed
 
-.PHONY: run test lint test-slow schemas clean
+.PHONY: run test lint test-slow board-test board-unit-test schemas clean
 
 run: $(STAMP)
 	@test -d $(MANAGED) || $(BIN)/gridlink init $(MANAGED) --example issn
@@ -16,6 +16,15 @@ test: $(STAMP) lint
 
 test-slow: $(STAMP)
 	$(BIN)/pytest -m slow
+
+# On an emulated 512 MB arm64 board (QEMU): the use case in each mode, and what it leaves of the memory. Its image is made
+# once, by root, on Debian, and kept in ~/.cache/gridlink/board, or GRIDLINK_BOARD_CACHE. 15 minutes and more.
+board-test: $(STAMP)
+	PYTHON=$(CURDIR)/$(BIN)/python tests/board/board-test.sh memory
+
+# On the same board with systemd: the commands of docs/board.md, and what systemd does when parts fail.
+board-unit-test: $(STAMP)
+	PYTHON=$(CURDIR)/$(BIN)/python tests/board/board-test.sh unit
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -7,19 +7,31 @@ it is asked over the bus. Started in order of `uses`, stopped in reverse.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from appmanager.in_node import NodeChild
 from appmanager.in_process import ProcessChild
 from appmanager.link import Exited, GuardianLink
-from gridlink.errors import ManagedDirectoryInvalid
+from appmanager.moving import MoveOrder, as_running, destination, other_name, processes_of
+from appmanager.telling import keep_told
+from gridlink.errors import GridlinkError, ManagedDirectoryInvalid, NoSuchInstance, Refused
 from gridlink.lifecycle import State
+from gridlink.message import message
 from gridlink.module import Module, request
+from gridlink.node.admission import admitted, read_free
+from gridlink.node.bring_down import bring_down
 from gridlink.node.bring_up import bring_up
-from gridlink.node.plan import Planned, Policy, read_plan
+from gridlink.node.choices import read_choices, write_choices
+from gridlink.node.plan import Choice, Planned, Policy, read_plan
 from gridlink.registry import Entry
+
+UNPLANNED_GRACE_S = 8.0
+MOVED_WITHIN_S = 20.0
+Child = NodeChild | ProcessChild
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +43,7 @@ class Config:
     mode: str = ""
     nodemanager: bool = True
     json_logs: bool = False
+    moved: dict[str, str] = field(default_factory=dict)  # modules that made the guardian replace the node, and how
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,28 +71,33 @@ class AppManager(Module[Config]):
     """Supervises this machine's modules."""
 
     roles = ("appmanager",)
-    stop_within_s = 12.0
+    stop_within_s = 60.0  # whoever ends it says how much of that there is
 
     def __init__(self) -> None:
         self._link = GuardianLink(self.config.control_fds, self._exited)
         self._planned: list[Planned] = []
-        self._children: dict[str, NodeChild | ProcessChild] = {}  # in order of start
+        self._children: dict[str, Child] = {}  # in order of start
+        self._processes: dict[str, ProcessChild] = {}  # by the name of the process
+        self._moving: set[str] = set()
+        self._policy = Policy()
         self._settled = asyncio.Event()
+        self._users: Mapping[str, str] = {}  # of the operating system, by module
 
     async def start(self) -> None:
         """Opens the link to the guardian and begins to bring the bundles up."""
-        policy = Policy(self.config.mode, self.config.nodemanager, processes=bool(self.hosting.url))
-        self._planned = read_plan(Path(self.config.managed), policy)
+        self._policy = self._read_policy()
+        self._planned = read_plan(Path(self.config.managed), self._policy)
+        self._planned = [apart(planned, self._users, self._policy.processes) for planned in self._planned]
         if not self._planned:
             raise ManagedDirectoryInvalid(f"{self.config.managed} holds no bundle")
         await self._link.open()
         self.tasks.spawn(self._link.listen(), name="guardian")
         self.tasks.spawn(self._bring_up(), name="bring up")
+        self.tasks.spawn(keep_told(self._states, self._link.status), name="telling")
 
     async def stop(self) -> None:
         """Stops the modules in reverse of their start."""
-        for child in reversed(list(self._children.values())):
-            await child.stop()
+        await bring_down(self._children, self.stop_left_s, self.log)
         self._link.close()
 
     @request("list")
@@ -94,14 +112,147 @@ class AppManager(Module[Config]):
         running, failed = states.count(State.RUNNING), states.count(State.FAILED)
         return Status(self.config.managed, running, failed, self._settled.is_set())
 
-    def _state(self, name: str, refused: str) -> tuple[State, str]:
+    @request("move")
+    async def move(self, order: MoveOrder) -> Managed:
+        """Runs a bundle in another mode, with its state and what is on its way to it. Answers once it has settled.
+
+        Refused, and as it was before, where it can't run there.
+        """
+        where = self._index(order.name)
+        if order.name in self._moving:
+            raise Refused(f"{order.name} is on its way already: wait until it is RUNNING, then move it again")
+        one = self._planned[where]
+        to = apart(destination(one, order, self._planned, self._policy), self._users, self._policy.processes)
+        child = self._children.get(order.name)
+        if (to.mode, to.into) != (one.mode, one.into) or child is None or child.state is not State.RUNNING:
+            self._moving.add(order.name)
+            try:
+                await self._change_over(one, to, order)
+            finally:
+                self._moving.discard(order.name)
+        self._planned[self._index(order.name)] = to
+        return Managed(to.name, str(to.directory), to.mode, *self._state(to.name, to.refused, to.note))
+
+    def _index(self, name: str) -> int:
+        where = next((n for n, planned in enumerate(self._planned) if planned.name == name), None)
+        if where is None:
+            known = ", ".join(planned.name for planned in self._planned)
+            raise NoSuchInstance(f"{self.instance} doesn't manage {name}: it manages {known}")
+        return where
+
+    async def _change_over(self, one: Planned, to: Planned, order: MoveOrder) -> None:
+        """Starts the bundle where it is to run; what runs of it ends once that is RUNNING, else it goes on."""
+        self._check_there(to)
+        why = order.reason or "an operator asked for it"
+        self.log.warning("%s moves from mode %s to %s: %s", one.name, one.mode, to.mode, why)
+        former, child = self._children.get(one.name), None
+        if former is not None and former.state is State.RUNNING:
+            child = self._begin(to, {}, follows=former.instance)
+            failed = await self._why_not(child)
+            if failed:
+                await self._end(child)
+                if not order.force:
+                    await self._back(one, former)
+                    raise Refused(f"{one.name} stays in mode {one.mode}: in mode {to.mode} {failed}")
+                child = None
+        if child is None:
+            if former is not None:
+                await self._end(former)
+                former = None
+            child = self._begin(to, {})
+            await child.settled.wait()
+        self._children[one.name] = child
+        if not order.force:
+            self._remember(to)
+        if former is not None:
+            await self._end(former)
+
+    def _check_there(self, to: Planned) -> None:
+        """Raises Refused where there is no such NodeManager, or no memory."""
+        if to.mode == "node" and not self.registry.find(name=to.into, managed_by=self.instance):
+            found = self.registry.find(managed_by=self.instance)
+            known = ", ".join(entry.name for entry in found if "host" in entry.requests) or "none"
+            raise Refused(f"{to.name}: no NodeManager {to.into} is RUNNING that {self.instance} has started: {known}")
+        (to,) = admitted([to], read_free())
+        if to.refused:
+            raise Refused(f"{to.name}: {to.refused}")
+
+    async def _why_not(self, child: Child) -> str:
+        """Why a child didn't get to run; empty where it runs."""
+        left_s = message().time_left_s()
+        try:
+            async with asyncio.timeout(MOVED_WITHIN_S if left_s is None else left_s / 2):
+                await child.settled.wait()
+        except TimeoutError:
+            return "it did not start in time"
+        return "" if child.state is State.RUNNING else f"it is {child.state}: {child.reason}"
+
+    async def _end(self, child: Child) -> None:
+        """Ends what runs of a bundle, and forgets it; where that fails it is logged: whoever follows runs already."""
+        left_s = message().time_left_s()
+        try:
+            await child.stop(MOVED_WITHIN_S if left_s is None else left_s / 2)
+        except (GridlinkError, TimeoutError) as error:
+            self.log.error("%s was not stopped in order: %s", child.instance, error)  # noqa: TRY400 - it says it all
+        if isinstance(child, ProcessChild):
+            self._processes.pop(child.name, None)
+        await self.hosting.release(child.instance)
+
+    async def _back(self, one: Planned, former: Child) -> None:
+        """What was held goes on; where it can't, the bundle is started anew where it was."""
+        try:
+            await self.hosting.resume(former.instance)
+        except GridlinkError as error:
+            self.log.error("%s does not go on: %s: it is started anew", former.instance, error)  # noqa: TRY400
+            await self._end(former)
+            self._start(one, {})
+
+    def _remember(self, to: Planned) -> None:
+        """Writes down that an operator wants it so. Raises OSError: it runs there, but only until the next start."""
+        choices = {**self._policy.chosen, to.name: Choice(_mode(to.mode), to.into)}
+        here = {planned.name for planned in self._planned}
+        choices = {name: choice for name, choice in choices.items() if name in here}
+        self._policy = replace(self._policy, chosen=choices)
+        try:
+            write_choices(Path(self.config.managed) / ".gridlink", choices)
+        except OSError as error:
+            self.log.error("%s runs in mode %s, but not after a restart: %s", to.name, to.mode, error)  # noqa: TRY400
+
+    def _read_policy(self) -> Policy:
+        """How bundles are to run here: operators', the site's and the guardian's word."""
+        config, modes, untrusted = self.config, {}, "fork"
+        if self.hosting.site_file:
+            from gridlink.proxies.site import read_site_file  # noqa: PLC0415 - where a site has one
+
+            document = read_site_file(Path(self.hosting.site_file)).document
+            self._users, modes, untrusted = document.users, dict(document.hosting.modes), document.hosting.untrusted
+        return Policy(
+            config.mode,
+            config.nodemanager,
+            processes=bool(self.hosting.url),
+            moved=config.moved,
+            chosen=read_choices(Path(config.managed) / ".gridlink"),
+            modes=modes,
+            untrusted=untrusted,
+        )
+
+    def _states(self) -> Sequence[tuple[str, State]]:
+        return [(planned.name, self._state(planned.name, planned.refused)[0]) for planned in self._planned]
+
+    def _state(self, name: str, refused: str, note: str = "") -> tuple[State, str]:
         if refused:
             return State.FAILED, refused
         child = self._children.get(name)
-        return (child.state, child.reason) if child is not None else (State.STOPPED, "not started yet")
+        return (child.state, child.reason or note) if child is not None else (State.STOPPED, "not started yet")
 
     async def _bring_up(self) -> None:
         running = await self._link.children()
+        self._planned = [as_running(planned, running) for planned in self._planned]
+        known = {planned.name for planned in self._planned if not planned.refused}
+        for name in [name for name in running if name.partition("-")[0] not in known]:
+            self.log.warning("%s runs since before this node did, and is no bundle here any more: it is stopped", name)
+            self._link.stop(name, UNPLANNED_GRACE_S)
+        self._planned = admitted(self._planned, read_free(), [name.partition("-")[0] for name in running])
         for planned in self._planned:
             if planned.refused:
                 await self._announce_refused(planned)
@@ -110,23 +261,50 @@ class AppManager(Module[Config]):
         now = await self.status()
         self.log.info("%d of %d bundles are RUNNING", now.running, len(self._planned))
 
-    def _start(self, planned: Planned, running: Sequence[str]) -> NodeChild | ProcessChild:
-        child: NodeChild | ProcessChild
-        if planned.mode == "process":
-            runs_already = planned.name in running
-            child = ProcessChild(self, self._link, planned, self._logs(), self.config.json_logs, runs_already)
+    async def _elsewhere(self, planned: Planned, why: str) -> None:
+        """Starts a bundle that can't live in the node in a process of its own, where there is a bus for it."""
+        if not self.hosting.url:
+            return
+        self.log.warning("%s runs in mode fork: %s", planned.name, why)
+        moved = replace(planned, mode="fork", note=f"it can't live in a node: {why}")
+        self._planned = [moved if one.name == planned.name else one for one in self._planned]
+        await self._start(moved, {}).settled.wait()
+
+    def _start(self, planned: Planned, running: Mapping[str, str]) -> Child:
+        child = self._children[planned.name] = self._begin(planned, running)
+        return child
+
+    def _begin(self, planned: Planned, running: Mapping[str, str], follows: str = "") -> Child:
+        """A child of its bundle, beside the one that it `follows`; it takes over what is `running` in its mode."""
+        child: Child
+        if planned.mode == "node":
+            elsewhere = None if follows else partial(self._elsewhere, planned)
+            child = NodeChild(self, planned, elsewhere, follows=follows)
         else:
-            child = NodeChild(self, planned)
-        self._children[planned.name] = child
+            child = self._process(planned, running, follows)
         child.task = self.tasks.spawn(child.run(), name=planned.name)
+        return child
+
+    def _process(self, planned: Planned, running: Mapping[str, str], follows: str) -> ProcessChild:
+        own = processes_of(planned.name, running)
+        name = next((process for process, mode in own.items() if mode == planned.mode), "")
+        for other in own.keys() - {name}:
+            self.log.warning("%s runs beside %s since before this node did: it is stopped", other, name)
+            self._link.stop(other, UNPLANNED_GRACE_S)
+        former = self._children.get(planned.name)
+        taken = former.name if follows and isinstance(former, ProcessChild) else ""
+        logs, user = self._logs(), self._users.get(planned.name, "")
+        arguments = self, self._link, planned, logs, self.config.json_logs, bool(name), user
+        child = ProcessChild(*arguments, name=name or other_name(planned.name, taken), follows=follows)
+        self._processes[child.name] = child
         return child
 
     def _logs(self) -> Path:
         return Path(self.config.managed) / ".gridlink" / "logs"
 
     def _exited(self, exited: Exited) -> None:
-        child = self._children.get(exited.name)
-        if isinstance(child, ProcessChild):
+        child = self._processes.get(exited.name)
+        if child is not None:
             child.exited(exited)
 
     async def _announce_refused(self, planned: Planned) -> None:
@@ -144,3 +322,19 @@ class AppManager(Module[Config]):
             managed_by=(self.instance,),
         )
         await self.hosting.announce(entry)
+
+
+def _mode(text: str) -> Literal["node", "fork", "process"]:
+    return "node" if text == "node" else "fork" if text == "fork" else "process"
+
+
+def apart(planned: Planned, users: Mapping[str, str], processes: bool) -> Planned:
+    """A bundle that is to run as another user needs a process of its own."""
+    user = users.get(planned.name)
+    if user is None or planned.mode != "node" or planned.refused:
+        return planned
+    if not processes:
+        return replace(
+            planned, refused=f"it is to run as user {user!r}, so in a process of its own: not on a local bus"
+        )
+    return replace(planned, mode="fork", note=f"it runs as user {user!r}, so in a process of its own")

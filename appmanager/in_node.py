@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from gridlink.errors import GridlinkError, ModuleInvalid, NoSuchInstance
 from gridlink.lifecycle import State
-from gridlink.node.plan import Planned
+from gridlink.node.plan import NODEMANAGER, Planned
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from gridlink.module.module import Module
 
 HOST_WITHIN_S = 15.0
@@ -17,17 +19,28 @@ MANAGER_WITHIN_S = 20.0
 
 
 class NodeChild:
-    """One bundle, hosted by a NodeManager. `settled` is set once that has said what became of it."""
+    """One bundle, hosted by a NodeManager. `settled` is set once that has said what became of it.
 
-    def __init__(self, manager: Module[Any], planned: Planned) -> None:
+    `elsewhere(why)` starts a bundle in a process of its own that can't live in the NodeManager's; None: it has failed.
+    """
+
+    def __init__(
+        self,
+        manager: Module[Any],
+        planned: Planned,
+        elsewhere: Callable[[str], Awaitable[None]] | None = None,
+        *,
+        follows: str = "",
+    ) -> None:
         if planned.manifest is None:
             raise ModuleInvalid(f"{planned.name} has no manifest")
         self.state, self.reason = State.STARTING, ""
         self.settled = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
-        self._manager, self._planned = manager, planned
-        self._into = planned.manifest.into or "nodemanager"
-        self._nodemanager = self._instance = ""
+        self._manager, self._planned, self._elsewhere = manager, planned, elsewhere
+        self._into = planned.into or planned.manifest.into or NODEMANAGER
+        self._nodemanager = self.instance = self._needs_process = ""
+        self._follows = follows  # the instance that it takes over from
 
     async def run(self) -> None:
         """Has the bundle hosted, and again whenever its NodeManager has been away."""
@@ -38,12 +51,16 @@ class NodeChild:
                     name=self._into, managed_by=self._manager.instance, timeout_s=MANAGER_WITHIN_S
                 )
                 self._nodemanager = found.instance
-                self._instance = f"{self._planned.name}@{found.node}"
+                self.instance = f"{self._planned.name}@{found.node}"
                 await self._host()
             except GridlinkError as error:
                 if self.reason != str(error):  # said once, not at each try
                     self._manager.log.error("%s is FAILED: %s", self._planned.name, error)  # noqa: TRY400
                 self.state, self.reason = State.FAILED, str(error)
+            if self._needs_process and self._elsewhere is not None:
+                await self._release(MANAGER_WITHIN_S)
+                await self._elsewhere(self._needs_process)
+                return self.settled.set()
             self.settled.set()
             await self._nodemanager_gone()
 
@@ -52,26 +69,34 @@ class NodeChild:
             "directory": str(self._planned.directory),
             "data_dir": str(self._manager.data_dir.parent / self._planned.name),
             "managed_by": [self._manager.instance],
+            "note": self._planned.note,
+            "follows": self._follows,
         }
         hosted = await self._manager.bus.request(self._nodemanager, "host", order, timeout_s=HOST_WITHIN_S)
         self.state, self.reason = State(hosted["state"]), hosted["reason"]
+        self._needs_process = hosted["needs_process"]
+        if self.state is State.RUNNING:
+            self._follows = ""
 
     async def _nodemanager_gone(self) -> None:
         if not self._manager.registry.find(instance=self._nodemanager):
             return  # it never was there, or went while it was asked
-        async for change in self._manager.registry.watch():
+        async for change in self._manager.registry.watch(self._nodemanager, self.instance):
             if change.instance == self._nodemanager and change.after is None:
                 return
-            if change.after is not None and change.instance == self._instance:
+            if change.after is not None and change.instance == self.instance:
                 self.state, self.reason = change.after.state, change.after.reason
 
-    async def stop(self) -> None:
-        """Has the bundle released; a NodeManager that is gone has taken it along."""
+    async def stop(self, within_s: float) -> None:
+        """Has the bundle released; a NodeManager that is gone has taken it along. Raises GridlinkError."""
         if self.task is not None:
             self.task.cancel()
         if self._nodemanager:
-            try:
-                await self._manager.bus.request(self._nodemanager, "release", self._planned.name, timeout_s=12)
-            except NoSuchInstance:
-                self._manager.log.info("%s is gone with its NodeManager", self._planned.name)
+            await self._release(within_s)
         self.state = State.STOPPED
+
+    async def _release(self, within_s: float) -> None:
+        try:
+            await self._manager.bus.request(self._nodemanager, "release", self._planned.name, timeout_s=within_s)
+        except NoSuchInstance:
+            self._manager.log.info("%s is gone with its NodeManager", self._planned.name)

@@ -1,4 +1,4 @@
-"""A bundle in an interpreter of its own: asked of the guardian, watched through it, restarted by the policy."""
+"""A bundle in a process of its own, forked or fresh: the guardian starts and watches it, the policy restarts it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from appmanager.confinement import words
 from appmanager.link import Exited, GuardianLink
-from gridlink.errors import ModuleInvalid, StartFailed
+from gridlink.errors import GridlinkError, ModuleInvalid, StartFailed
 from gridlink.lifecycle import State
 from gridlink.manifest import Manifest
 from gridlink.node.plan import Planned
@@ -20,7 +21,8 @@ from gridlink.registry import Entry
 if TYPE_CHECKING:
     from gridlink.module.module import Module
 
-STOP_GRACE_S = 8.0
+STOP_GRACE_S = 12.0
+KILLED_IN_TIME = 0.8  # of the time to end: then it is killed, and the rest is for hearing of it
 
 
 class ProcessChild:
@@ -34,6 +36,10 @@ class ProcessChild:
         logs: Path,
         json_logs: bool,
         runs_already: bool,
+        user: str = "",
+        *,
+        name: str = "",
+        follows: str = "",
     ) -> None:
         if planned.manifest is None:
             raise ModuleInvalid(f"{planned.name} has no manifest")
@@ -43,8 +49,11 @@ class ProcessChild:
         self._manager, self._link, self._planned = manager, link, planned
         self._manifest: Manifest = planned.manifest
         self._logs, self._json_logs, self._runs_already = logs, json_logs, runs_already
+        self._user = user  # of the operating system; empty for ours
         self._exits: asyncio.Queue[Exited] = asyncio.Queue()
-        self._node = f"{manager.hosting.node}-{planned.name}"
+        self.name = name or planned.name  # of the process: a second one of a module that moves has another
+        self.follows = follows  # the instance that it takes over from
+        self._node = f"{manager.hosting.node}-{self.name}"
         self.instance = f"{planned.name}@{self._node}"
         self._history = self._manifest.restart.history()
 
@@ -56,23 +65,31 @@ class ProcessChild:
         """The guardian says that the process has ended."""
         self._exits.put_nowait(exited)
 
-    async def stop(self) -> None:
-        """Ends the process, and returns when it has ended."""
+    async def stop(self, within_s: float) -> None:
+        """Ends the process, and returns when it has ended. Raises TimeoutError: nobody says that it has."""
         if self.task is not None:
             self.task.cancel()
         if self.state in (State.RUNNING, State.STARTING):
             self.state = State.STOPPING
-            self._link.stop(self._planned.name, STOP_GRACE_S)
-            await self._exits.get()
+            self._link.stop(self.name, min(STOP_GRACE_S, within_s * KILLED_IN_TIME))
+            try:
+                async with asyncio.timeout(within_s):
+                    await self._exits.get()
+            except TimeoutError as error:
+                raise TimeoutError(f"nobody has said within {within_s:.1f} s that its process has ended") from error
         self.state = State.STOPPED
 
     async def _attempt(self) -> None:
         self.state, self.reason = State.STARTING, ""
         if not self._runs_already:
             await self._announce(State.STARTING, "")
-            self._link.spawn(self._planned.name, self._settings())
-        self._runs_already = False
-        seen = self._manager.tasks.spawn(self._seen_running(), name=f"{self._planned.name} running")
+            settings, user = self._settings(), ""
+            if self._user:
+                settings, user = self._as_user(self._user, settings)
+            limits = words(self._manifest.resources, user)
+            self._link.spawn(self.name, self._planned.mode, limits, settings)
+        taken_over, self._runs_already = self._runs_already, False
+        seen = self._manager.tasks.spawn(self._seen_running(taken_over), name=f"{self._planned.name} running")
         try:
             exited = await self._exits.get()
         finally:
@@ -82,10 +99,22 @@ class ProcessChild:
             raise ModuleInvalid(why)
         raise StartFailed(why)
 
-    async def _seen_running(self) -> None:
+    def _as_user(self, name: str, settings: NodeSettings) -> tuple[NodeSettings, str]:
+        from appmanager.users import user_called  # noqa: PLC0415 - where the site names one
+
+        user, data = user_called(name), Path(settings.hosts[0].data_dir)
+        user.give(data, Path(settings.log.file))
+        return replace(settings, states=str(data / ".states"), accepted=str(data / ".accepted")), str(user)
+
+    async def _seen_running(self, taken_over: bool) -> None:
         registry = self._manager.registry
+        if taken_over:
+            try:
+                await self._manager.hosting.resume(self.instance)  # a former AppManager may have been moving it
+            except GridlinkError as error:
+                self._manager.log.info("%s is not asked to go on: %s", self.instance, error)
         await registry.wait_for(instance=self.instance, timeout_s=3600)
-        self.state = State.RUNNING
+        self.state, self.follows = State.RUNNING, ""
         await self._manager.hosting.release(self.instance)  # its own node announces it now
         self.settled.set()
 
@@ -103,7 +132,7 @@ class ProcessChild:
             machine=self._manager.hosting.machine,
             pid=0,
             version=self._manifest.version,
-            mode="process",
+            mode=self._planned.mode,
             state=state,
             reason=reason,
             managed_by=(self._manager.instance,),
@@ -116,9 +145,13 @@ class ProcessChild:
         host = HostSetting(
             directory=str(self._planned.directory),
             data_dir=str(data),
-            mode="process",
+            mode=self._planned.mode,
             managed_by=(self._manager.instance,),
+            note=self._planned.note,
+            follows=self.follows,
         )
         log = LogSetting(str(self._logs / f"{self._node}.log"), self._json_logs)
         settings = NodeSettings(site=hosting.site, node=self._node, machine=hosting.machine, url=hosting.url, log=log)
+        settings = replace(settings, states=hosting.states, checkpoint_s=hosting.checkpoint_s)
+        settings = replace(settings, accepted=hosting.accepted)
         return replace(settings, hosts=(host,), site_file=hosting.site_file)

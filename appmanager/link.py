@@ -31,7 +31,7 @@ class GuardianLink:
         self._on_exit = on_exit
         self._transport: asyncio.ReadTransport | None = None
         self._reader = asyncio.StreamReader()
-        self._children: asyncio.Future[list[str]] | None = None
+        self._children: asyncio.Future[dict[str, str]] | None = None
 
     async def open(self) -> None:
         """Takes the pipes over."""
@@ -47,27 +47,38 @@ class GuardianLink:
                 name, status, how, reason = fields
                 self._on_exit(Exited(name, int(status), how, reason))
             elif event == "children" and self._children is not None and not self._children.done():
-                self._children.set_result(fields)
+                self._children.set_result(dict(field.split("=", 1) for field in fields if field))
 
-    async def children(self) -> list[str]:
-        """The names of the children that the guardian has, apart from the node. `listen` must be running."""
+    async def children(self) -> dict[str, str]:
+        """The children that the guardian has, apart from the node, and their modes. `listen` must be running."""
         self._children = asyncio.get_running_loop().create_future()
-        self._order("children")
+        self._order("children", "-")
         async with asyncio.timeout(5):
             return await self._children
 
-    def spawn(self, name: str, settings: NodeSettings) -> None:
-        """Asks for a fresh interpreter that runs a node; nothing happens where a child of that name lives."""
-        self._order("spawn", name, encode(settings).decode())
+    def spawn(self, name: str, mode: str, limits: str, settings: NodeSettings) -> None:
+        """Asks for a process that runs a node, in mode fork or process; not where a child of that name lives.
+
+        `limits`: see appmanager.guardian.limits.
+        """
+        self._order("spawn", name, mode, limits, encode(settings).decode())
 
     def stop(self, name: str, grace_s: float) -> None:
         """Asks a child to end, and has it killed after `grace_s`."""
         self._order("stop", name, str(grace_s))
 
+    def status(self, text: str) -> None:
+        """Says how the bundles fare, for systemd to show. No news once the link is closed."""
+        if self._transport is not None:
+            self._order("status", "-", text)
+
     def _order(self, *fields: str) -> None:
         if self._transport is None:
             raise Closed("the link to the guardian isn't open")
-        os.write(self._write_fd, ("\t".join(fields) + "\n").encode())
+        try:
+            os.write(self._write_fd, ("\t".join(fields) + "\n").encode())
+        except BrokenPipeError as error:
+            raise Closed("the guardian is gone") from error
 
     def close(self) -> None:
         """Closes the pipes; may be called twice."""

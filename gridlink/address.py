@@ -15,9 +15,12 @@ from gridlink.errors import AddressInvalid
 Address = NewType("Address", str)
 
 ROOT = "gl"
+TAP_ROOT = "gl-tap"  # apart from ROOT, so that who may hear a site's messages may not yet tap its nodes
 NODE = "_node"  # the instance name under which a node itself answers; no module can have it
 REGISTRY = Address("registry")
-_TOKEN = re.compile(r"[A-Za-z0-9_-]+")
+TOKEN = "[A-Za-z0-9_-]+"
+_TOKEN = re.compile(TOKEN)
+MAX_TOKEN = 255  # letters; a nats-server ends the connection of whoever sends a subject of 4096
 
 
 @lru_cache(maxsize=2048)
@@ -25,6 +28,10 @@ def token(name: str, what: str) -> str:
     """`name`, if it is a token (`[A-Za-z0-9_-]+`), else AddressInvalid that says `what` it was to be."""
     if not isinstance(name, str) or not _TOKEN.fullmatch(name):
         raise AddressInvalid(f"{what}: expected a name of letters, digits, '_' and '-', got {name!r}")
+    if len(name) > MAX_TOKEN:
+        raise AddressInvalid(
+            f"{what}: expected at most {MAX_TOKEN} letters, got {len(name)}: {name[:40]}…: choose a shorter name"
+        )
     return name
 
 
@@ -49,9 +56,18 @@ def instance(name_at_node: str) -> Address:
     return Address(f"instance.{token(node, 'node')}.{token(name, 'instance')}")
 
 
+def is_instance(address: Address) -> bool:
+    """Whether it is the address of a module's instance; the node's own isn't one."""
+    return address.startswith("instance.") and not address.rpartition(".")[2].startswith("_")
+
+
+@lru_cache(maxsize=2048)
 def receiver(name: str) -> Address:
     """The address of a role (`storage`) or of an instance (`storage@node`)."""
-    return instance(name) if "@" in name else role(name)
+    try:
+        return instance(name) if "@" in name else role(name)
+    except TypeError as error:
+        raise AddressInvalid(f"receiver: expected the name of a role or name@node, got {name!r}") from error
 
 
 def subject(site: str, address: Address, type: str) -> str:
@@ -67,6 +83,16 @@ def parse(subject_name: str) -> tuple[str, Address, str]:
     if root != ROOT or not dot or not stem or not type_name:
         raise AddressInvalid(f"subject: expected {ROOT}.<site>.<address>.<type>, got {subject_name!r}")
     return site, Address(stem), type_name
+
+
+def tap_wishes(site: str) -> str:
+    """The NATS subject on which taps say what they want to see."""
+    return f"{TAP_ROOT}.{site}.wish"
+
+
+def tap_seen(site: str, node: str) -> str:
+    """The NATS subject on which a node shows taps what it has seen."""
+    return f"{TAP_ROOT}.{site}.seen.{node}"
 
 
 def readable(address: Address) -> str:

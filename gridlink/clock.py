@@ -10,8 +10,11 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf, isfinite
 
+MAX_SPEED = 1e9
+MAX_SITE_S = 1e12  # some 30,000 years before or after 1970
+MAX_VERSION = 2**53  # JSON's whole numbers end there for many programs
+MAX_NAME = 256  # characters of an instance's name, which every heartbeat carries on
 STEP_S = 0.25  # a follower that is off by more real seconds is set right; less is a message's way here
 
 
@@ -74,10 +77,10 @@ class SiteClock:
                 self._sleepers.discard(sleeper)
 
     def lead(self, site_s: float, speed: float, leader: str) -> None:
-        """Sets site time and its speed (> 0), as `leader`; the site's other nodes follow."""
-        if not 0 < speed < inf:
-            raise ValueError(f"speed: expected a number above 0, got {speed}")
-        if not isfinite(site_s):
+        """Sets site time and its speed (> 0, at most MAX_SPEED), as `leader`; the site's other nodes follow."""
+        if not 0 < speed <= MAX_SPEED:
+            raise ValueError(f"speed: expected a number above 0, at most {MAX_SPEED:g}, got {speed}")
+        if not abs(site_s) <= MAX_SITE_S:
             raise ValueError(f"site time: expected Unix seconds, got {site_s}")
         self._leader, self._version = leader, self._version + 1
         self._set(site_s, speed)
@@ -93,9 +96,10 @@ class SiteClock:
     def follow(self, reference: Reference) -> None:
         """Takes over a reference that has just arrived, unless it is older or as good as what we have.
 
-        Of two leaders that are at the same version the one with the later name wins, on every node.
+        Of two leaders that are at the same version the one with the later name wins, on every node. One that no leader
+        can have said is ignored: it would be carried on, and lead every clock of the site into nonsense.
         """
-        if not reference.speed > 0 or (reference.version, reference.leader) < (self._version, self._leader):
+        if not _sane(reference) or (reference.version, reference.leader) < (self._version, self._leader):
             return
         off_s = abs(reference.site_s - self.now()) / reference.speed
         same = reference.version == self._version and reference.leader == self._leader
@@ -108,6 +112,15 @@ class SiteClock:
         self._base_real_s, self._base_site_s, self._speed = time.monotonic(), site_s, speed
         for sleeper in self._sleepers:
             _wake(sleeper)
+
+
+def _sane(reference: Reference) -> bool:
+    return (
+        0 < reference.speed <= MAX_SPEED
+        and abs(reference.site_s) <= MAX_SITE_S
+        and reference.version < MAX_VERSION
+        and 0 < len(reference.leader) <= MAX_NAME
+    )
 
 
 def _wake(sleeper: asyncio.Future[None]) -> None:

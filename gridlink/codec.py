@@ -81,22 +81,55 @@ def codec(type_: Any) -> Codec:
 
 
 def encode(value: Any) -> bytes:
-    """The JSON of `value`; empty for None. Raises PayloadInvalid for what JSON can't hold."""
+    """The JSON of `value`; empty for None. Raises PayloadInvalid, with the path, for what JSON can't hold."""
     if value is None:
         return b""
     try:
         body = _encoder.encode(value)
-        if b"null" in body and (number := _not_finite(value)) is not None:
-            raise ValueError(f"JSON has no {number}, expected a finite number")
-        return body
-    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        return body if b"null" not in body else _finite(value, body)
+    except _UNSENDABLE as error:
+        path, part, reason = _unsendable(value, error)
+        got = type(part).__name__
         raise PayloadInvalid(
-            f"a {type(value).__name__} can't be sent as JSON: {error}", got=type(value).__name__
+            f"{path}: a {got} can't be sent as JSON: {reason}", path=path, expected="what JSON can hold", got=got
         ) from error
 
 
+def _finite(value: Any, body: bytes) -> bytes:
+    """`body`, the JSON of `value`. Raises ValueError for a NaN or infinity, which the encoder has turned into null."""
+    number = _not_finite(value)
+    if number is not None:
+        raise ValueError(f"JSON has no {number}, expected a finite number")
+    return body
+
+
+_UNSENDABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+
+
+def _unsendable(value: Any, error: Exception, path: str = "$") -> tuple[str, Any, Exception]:
+    """The innermost part of a value that JSON can't hold, with its path and the reason."""
+    if isinstance(error, RecursionError):
+        return path, value, error  # it holds itself: there is no innermost
+    for name, part in _parts(value):
+        try:
+            _finite(part, _encoder.encode(part))
+        except _UNSENDABLE as inner:
+            return _unsendable(part, inner, path + name)
+    return path, value, error
+
+
+def _parts(value: Any) -> Iterable[tuple[str, Any]]:
+    """What a value is made of, by the names that JSON paths have for it."""
+    if isinstance(value, Mapping):
+        return ((f".{name}", part) for name, part in value.items())
+    if isinstance(value, list | tuple | set | frozenset):
+        return ((f"[{number}]", part) for number, part in enumerate(value))
+    names: Iterable[str] = getattr(value, "__dataclass_fields__", getattr(value, "__struct_fields__", ()))
+    return ((f".{name}", getattr(value, name, None)) for name in names)
+
+
 def _not_finite(value: Any) -> float | None:
-    """The first NaN or infinity in a value, which the encoder would turn into null."""
+    """The first NaN or infinity in a value."""
     if isinstance(value, float):
         return value if not isfinite(value) else None
     if isinstance(value, Mapping):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,6 +125,14 @@ def check_handlers(cls: type) -> None:
     _check_tuple(cls, "publishes", Topic, '(Topic("oltc", tapChanged=TapChanged),)')
     for role in cls.roles:  # type: ignore[attr-defined]
         token(role, f"{cls.__qualname__}.roles")
+
+
+def check_hooks(cls: type, hooks: Iterable[str]) -> None:
+    """Refuses, when the class is made, hooks that nobody could await."""
+    for name in hooks:
+        function = inspect.getattr_static(cls, name)
+        if inspect.isfunction(function) and not inspect.iscoroutinefunction(function):
+            raise ModuleInvalid(f"{cls.__qualname__}.{name}: a hook is an `async def`, also where it awaits nothing")
 
 
 def _check_tuple(cls: type, name: str, of: type, example: str) -> None:

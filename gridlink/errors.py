@@ -73,6 +73,12 @@ class NoSuchType(GridlinkError):
     code = 404
 
 
+class AlreadyRegistered(GridlinkError):
+    """A receiver that is registered a second time: it would get each message twice."""
+
+    code = 409
+
+
 class NotDeclared(GridlinkError):
     """A module publishes a type that its class doesn't declare in `publishes`."""
 
@@ -193,6 +199,29 @@ class ServerUnreachable(GridlinkError):
     code = 503
 
 
+class StoreUnavailable(GridlinkError):
+    """No JetStream server of the site can be reached now. Nothing was begun."""
+
+    code = 503
+
+
+class StoreRefused(GridlinkError):
+    """JetStream said no. `err_code` is its own number for the reason."""
+
+    code = 500
+    fields = ("err_code",)
+
+    def __init__(self, message: str, *, err_code: int = 0) -> None:
+        super().__init__(message)
+        self.err_code = err_code
+
+
+class NotStored(GridlinkError):
+    """An event of a durable topic that nobody acknowledged in time. Whether it is stored is unknown."""
+
+    code = 503
+
+
 class Closed(GridlinkError):
     """Used after it was closed by us."""
 
@@ -222,6 +251,12 @@ class StartFailed(GridlinkError):
     code = 500
 
 
+class StateInvalid(GridlinkError):
+    """A snapshot that can't be kept, or a checkpoint that can't be restored."""
+
+    code = 422
+
+
 class ManagedDirectoryInvalid(GridlinkError):
     """A managed directory that is missing or holds nothing to run."""
 
@@ -232,6 +267,17 @@ class ManagedDirectoryBusy(GridlinkError):
     """A managed directory that another node is running."""
 
     code = 409
+
+
+class NameTaken(GridlinkError):
+    """Another node of the site has this node's name. `up_s`: how long it has run."""
+
+    code = 409
+    fields = ("node", "machine", "pid", "up_s")
+
+    def __init__(self, message: str, *, node: str = "", machine: str = "", pid: int = 0, up_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.node, self.machine, self.pid, self.up_s = node, machine, pid, up_s
 
 
 class TrustInvalid(GridlinkError):
@@ -261,7 +307,11 @@ def from_wire(name: str, message: str, details: Mapping[str, Any]) -> GridlinkEr
     return error
 
 
-ANYTHING = (Exception, SystemExit, KeyboardInterrupt)
+class ModuleInterrupted(BaseException):
+    """Raised in a module's code that keeps the event loop to itself. Not for it to catch: a BaseException."""
+
+
+ANYTHING = (Exception, SystemExit, KeyboardInterrupt, ModuleInterrupted)
 """What an author's code may raise and a node outlives; a cancellation is the node's own."""
 
 

@@ -92,6 +92,20 @@ class ImportingNats:
         self._hidden.__exit__()
 
 
+class ImportingMsgspec:
+    """`with ImportingMsgspec(): import msgspec` leaves typing_extensions out: typing has all that it takes of it."""
+
+    def __init__(self) -> None:
+        hidden: dict[str, ModuleType | None] = {} if "typing_extensions" in sys.modules else {"typing_extensions": None}
+        self._hidden = _InPlace(hidden)
+
+    def __enter__(self) -> None:
+        self._hidden.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self._hidden.__exit__()
+
+
 class _InPlace:
     """Puts modules into sys.modules, and afterwards what was there before. (contextlib would be 0.6 MiB.)"""
 

@@ -59,6 +59,7 @@ class Manifest:
 
     `requires`: version ranges (`>=1,<2`) of `python`, `gridlink` and of each of the host's libraries that the bundle
     imports, and under `platform` a list of platforms (`linux-aarch64`).
+    `durable`: topics whose events are on disk when the bundle's `publish` returns, and which it hears at least once.
     """
 
     name: Name

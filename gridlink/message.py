@@ -7,6 +7,7 @@ is made for each message, and a frozen dataclass of nine fields costs five times
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -14,9 +15,11 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
-import msgspec
-
+from gridlink import lean
 from gridlink.address import Address
+
+with lean.ImportingMsgspec():
+    import msgspec
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +33,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     deadline_s: float | None = None  # time.monotonic() at which the sender stops waiting; None for an event
     trace: str = ""  # W3C traceparent
     wants_reply: bool = False
+    redelivered: bool = False  # an event of a durable topic that may have been handled before; `id` is the same
 
     def with_payload(self, payload: Any) -> Message:
         """The same message with another payload: what a proxy passes on that alters it."""
@@ -42,6 +46,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 Call = Callable[[Message], Awaitable[Any]]
 """Takes a message on; returns the reply's payload (None for an event) or raises a GridlinkError."""
+
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def is_traceparent(text: str) -> bool:
+    """Whether a text has the form that https://www.w3.org/TR/trace-context/ asks for."""
+    return len(text) == 55 and _TRACEPARENT.fullmatch(text) is not None
+
 
 current: ContextVar[Message] = ContextVar("gridlink.message")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from contextvars import Context
 from typing import Any
 
@@ -28,6 +28,9 @@ class Tasks:
     def __len__(self) -> int:
         return len(self._running)
 
+    def __iter__(self) -> Iterator[asyncio.Task[Any]]:
+        return iter(tuple(self._running))
+
     def spawn(
         self,
         coroutine: Coroutine[Any, Any, Any],
@@ -44,6 +47,19 @@ class Tasks:
         self._running.add(task)
         task.add_done_callback(self._running.discard if awaited else self._done)
         return task
+
+    def spawn_briefly(self, coroutine: Coroutine[Any, Any, None], name: str, context: Context) -> asyncio.Task[None]:
+        """Runs one that catches all that is raised in it, and has its task `leave` as it ends.
+
+        A callback for that would cost as much as the task.
+        """
+        task = asyncio.get_running_loop().create_task(coroutine, name=name, context=context)
+        self._running.add(task)
+        return task
+
+    def leave(self, task: asyncio.Task[Any]) -> None:
+        """Takes a task that ends, and was spawned briefly, off this owner."""
+        self._running.discard(task)
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)

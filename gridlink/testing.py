@@ -68,6 +68,10 @@ class Site:
         """What has been counted of a module here: handled events, errors and so on."""
         return self.node.instances[f"{name}@{self.node.node}"].counters
 
+    async def configure(self, name: str, config: Mapping[str, Any]) -> None:
+        """Has a module here take other values, without a restart. Raises ConfigInvalid with the reason it refuses."""
+        await self.node.configure(f"{name}@{self.node.node}", dict(config))
+
     async def host(self, target: type[Module[Any]], config: Mapping[str, Any] | None = None, name: str = "") -> str:
         """Starts one more module beside the first; returns its instance."""
         name = name or target.__module__.partition(".")[0].lower()
@@ -148,7 +152,7 @@ class _Role:
             reply: bytes | GridlinkError = codec(Any).encode(result)
         except GridlinkError as error:
             reply = error
-        await answer(reply)
+        answer(reply)
 
     def take_event(self, message: Message) -> None:
         """A role hears no events."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from gridlink.module.module import HostSpec
 from gridlink.node.bundle import Bundle, read_bundle
 from gridlink.node.supervision import keep_running
 from gridlink.registry import Entry
+from nodemanager.isolation import NotHostable
 from nodemanager.loader import Loader
 
 
@@ -19,39 +21,56 @@ class HostedModule:
     """Keeps one module running. `settled` is set once it runs, or has failed for the first time."""
 
     def __init__(
-        self, manager: Module[Any], loader: Loader, directory: Path, data_dir: Path, managed_by: tuple[str, ...]
+        self,
+        manager: Module[Any],
+        loader: Loader,
+        directory: Path,
+        data_dir: Path,
+        managed_by: tuple[str, ...],
+        note: str = "",
+        follows: str = "",
     ) -> None:
         self.state, self.reason = State.STARTING, ""
+        self.needs_process = ""  # why it can't be hosted here
         self.settled = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self._manager, self._loader, self._data_dir = manager, loader, data_dir
         self._bundle: Bundle = read_bundle(directory)
         self.name = self._bundle.manifest.name
+        self.trust = self._bundle.manifest.trust
+        self._note, self._follows = note, follows
         self.instance = f"{self.name}@{manager.hosting.node}"
-        self._managed_by = tuple(dict.fromkeys((*managed_by, manager.instance)))
+        self.managed_by = tuple(dict.fromkeys((*managed_by, manager.instance)))
         self._history = self._bundle.manifest.restart.history()
 
     async def run(self) -> None:
         """Hosts the module; returns when it runs, or is given up."""
         await keep_running(self._attempt, self._history, self._report)
 
-    async def stop(self) -> None:
-        """Ends the module and unloads its bundle."""
+    async def stop(self, within_s: float = math.inf) -> None:
+        """Ends the module in about `within_s` at most, and unloads its bundle."""
         if self.task is not None:
             self.task.cancel()
         self.state = State.STOPPED
-        await self._manager.hosting.release(self.instance)
+        await self._manager.hosting.release(self.instance, within_s)
         self._loader.unload(self.name)
         self.settled.set()  # whoever waits for it to start needn't any more
 
+    async def give_up(self, reason: str) -> None:
+        """Ends the module and leaves it FAILED, until it is started anew."""
+        await self.stop()
+        await self._report(State.FAILED, reason)
+
     async def _attempt(self) -> None:
         self.state, self.reason = State.STARTING, ""
+        self._manager.hosting.tell_guardian("hosts", f"{self.name} {self._bundle.directory}")
         try:
             await self._manager.hosting.host(self._spec())
-        except BaseException:
+        except BaseException as error:
+            self.needs_process = error.reason if isinstance(error, NotHostable) else ""
             self._loader.unload(self.name, keep_lib=True)  # the policy may try again
             raise
-        self.state = State.RUNNING
+        self.state, self._follows = State.RUNNING, ""
         self.settled.set()
 
     async def _report(self, state: State, reason: str) -> None:
@@ -69,7 +88,9 @@ class HostedModule:
             directory=self._bundle.directory,
             data_dir=self._data_dir,
             mode="node",
-            managed_by=self._managed_by,
+            managed_by=self.managed_by,
+            note=self._note,
+            follows=self._follows,
         )
 
     def _entry(self, state: State, reason: str) -> Entry:
@@ -84,5 +105,5 @@ class HostedModule:
             mode="node",
             state=state,
             reason=reason,
-            managed_by=self._managed_by,
+            managed_by=self.managed_by,
         )

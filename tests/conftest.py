@@ -13,6 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# What a generated test finds must not depend on how busy the machine is: hypothesis fails an example of 200 ms.
+settings.register_profile("gridlink", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("gridlink")
 
 BIN = Path(sys.executable).parent
 BUNDLES = Path(__file__).parents[1] / "modules"

@@ -20,6 +20,7 @@ from gridlink.bench import libraries, pages
 from gridlink.bench.errors import BenchFailed
 from gridlink.bench.pages import Footprint, mib
 from gridlink.bench.run import Site, bundle_packages, site
+from gridlink.bench.subsets import fitted
 from gridlink.registry import Entry
 
 MODULES = (
@@ -31,8 +32,13 @@ MODULES = (
     "voltage_guard",
     "voltage_problem_handler",
 )
-MODES = {"process": ("--mode", "process", "--without-nodemanager"), "node": ("--mode", "node")}
+MODES = {
+    "process": ("--mode", "process", "--without-nodemanager"),
+    "fork": ("--mode", "fork", "--without-nodemanager"),
+    "node": ("--mode", "node"),
+}
 OURS = {"gridlink", "appmanager", "nodemanager", "__main__", "__mp_main__"}
+SUBSET_SETTLE_S = 15.0
 GUARDIAN, NODE, SERVER = "guardian", "node", "nats_server"
 Say = Callable[[str], None]
 
@@ -48,13 +54,20 @@ class Measured:
     running_after_s: float | None = None
 
 
-async def memory(modes: Sequence[str], settle_s: float, say: Say) -> dict[str, Any]:
-    """Runs the modes one after the other; returns the report as plain JSON types. Raises BenchFailed."""
+async def memory(modes: Sequence[str], settle_s: float, say: Say, subsets: int = 0) -> dict[str, Any]:
+    """Runs the modes one after the other; returns the report as plain JSON types. Raises BenchFailed.
+
+    `subsets`: how many random ones, in mode process and in mode node, the paper's model is fitted to; 0: it isn't.
+    """
     measured = {}
     for mode in modes:
         say(f"{mode}: starts, and settles for {settle_s:g} s")
         measured[mode] = await run_mode(mode, settle_s)
-    return report(measured, settle_s)
+    model = None
+    if subsets:
+        say(f"{subsets} random subsets of the modules and n = 1 to {len(MODULES)}, in mode process and in mode node")
+        model = await fitted(subsets, min(settle_s, SUBSET_SETTLE_S))
+    return report(measured, settle_s) | {"model": model}
 
 
 async def run_mode(mode: str, settle_s: float) -> Measured:
@@ -80,9 +93,8 @@ def named(pids: Iterable[int], guardian: int, nats_server: int, entries: Iterabl
 
 
 def report(measured: Mapping[str, Measured], settle_s: float) -> dict[str, Any]:
-    """The report. `ratio_process_to_node` is null unless both were measured, `libraries_pss_mib` without `node`."""
+    """The report. A ratio is null unless both its modes were measured, `libraries_pss_mib` without `node`."""
     modes = {mode: _mode(one) for mode, one in measured.items()}
-    both = {"process", "node"} <= modes.keys()
     libraries_pss = [one.libraries_pss for one in measured.values() if one.libraries_pss is not None]
     return {
         "modules": len(MODULES),
@@ -90,10 +102,17 @@ def report(measured: Mapping[str, Measured], settle_s: float) -> dict[str, Any]:
         "libraries_pss_mib": mib(libraries_pss[0]) if libraries_pss else None,
         "nats_server_pss_mib": mib(max(_server_pss(one) for one in measured.values())),
         "modes": modes,
-        "ratio_process_to_node": round(modes["process"]["pss_mib"] / modes["node"]["pss_mib"], 2) if both else None,
+        "ratio_process_to_node": _ratio(modes, "process", "node"),
+        "ratio_fork_to_process": _ratio(modes, "fork", "process"),
         "diluted_by": max(len(one.sharers) for one in measured.values()),
         "diluted_by_pids": sorted({pid for one in measured.values() for pid in one.sharers} - {os.getpid()}),
     }
+
+
+def _ratio(modes: Mapping[str, dict[str, Any]], of: str, to: str) -> float | None:
+    if not {of, to} <= modes.keys():
+        return None
+    return round(float(modes[of]["pss_mib"]) / float(modes[to]["pss_mib"]), 2)
 
 
 def _mode(one: Measured) -> dict[str, Any]:

@@ -27,10 +27,11 @@ from gridlink.bus.protocol import Answer
 from gridlink.bus.server import Server, configuration
 from gridlink.errors import GridlinkError, NoSuchType
 from gridlink.message import Message
+from gridlink.module.retry import Retry
 from gridlink.module.sender import Sender
 from gridlink.node import Node
 from gridlink.node.process import open_bus
-from gridlink.proxies import Retry, Tracing
+from gridlink.proxies import Tracing
 
 Call = Callable[[], Awaitable[Any]]
 
@@ -168,8 +169,9 @@ class _Requesters:
         await host(self._node, Echo, "here", self._directory)
         far = (await self._node.registry.wait_for(instance="echo@echo")).instance
         bus = self._node.bus
-        proxies = (Tracing(), Retry(self._node.registry.idempotent, bus.connected))  # those of every module
-        sender = Sender(self._node.bus, "bench@requester", proxies)
+        registry = self._node.registry
+        retry = Retry(registry.idempotent, bus.connected, registry.twice_elsewhere)
+        sender = Sender(bus, "bench@requester", (Tracing(),), retry=retry)  # as every module has it
         body = msgspec.json.encode(EXAMPLE)
         self.calls = {
             "raw-nats": lambda: self._client.request("raw.echo", body),

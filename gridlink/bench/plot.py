@@ -48,14 +48,22 @@ def segments(report: Mapping[str, Any], mode: str) -> list[tuple[str, float]]:
 
 
 def memory_figure(report: Mapping[str, Any]) -> Any:
-    """One stacked bar a mode, after Figure 8 of the paper, and one for the libraries in a bare process."""
+    """One stacked bar a mode, after Figure 8 of the paper, and one for the libraries in a bare process.
+
+    Beside them, where a model was fitted: what it says for n modules, what was measured, and its residuals.
+    """
     from matplotlib.figure import Figure  # noqa: PLC0415 - in this process alone
 
     bars = {f"--mode {mode}": segments(report, mode) for mode in report["modes"]}
     if report["libraries_pss_mib"] is not None:
         bars["bare libraries"] = [("libraries, once", report["libraries_pss_mib"])]
-    figure = Figure(figsize=(3.2 * len(bars) + 1.5, 6.5), layout="constrained")
-    axes = figure.subplots()
+    model, width = report.get("model"), 3.2 * len(bars) + 1.5
+    figure: Any = Figure(figsize=(width + 7 if model else width, 6.5), layout="constrained")
+    panel = figure
+    if model:
+        panel, beside = figure.subfigures(1, 2, width_ratios=(width, 7))
+        _model(beside, model)
+    axes = panel.subplots()
     highest = max(sum(height for _, height in parts) for parts in bars.values())
     for x, parts in enumerate(bars.values()):
         _stack(axes, x, parts)
@@ -65,6 +73,26 @@ def memory_figure(report: Mapping[str, Any]) -> Any:
     axes.set_title(f"Seven modules of the use case (nats-server apart: {report['nats_server_pss_mib']:.1f} MiB)")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _model(figure: Any, model: Mapping[str, Any]) -> None:
+    """What the model says for n = 1, 2, ... and what was measured; below, the residuals of its runs."""
+    totals, residuals = figure.subplots(2, 1, height_ratios=(3, 1))
+    for mode, color in (("process", ORANGE), ("node", BLUE)):
+        steps = [step for step in model["by_n"] if step["mode"] == mode]
+        n = [step["n"] for step in steps]
+        totals.plot(n, [step["predicted_mib"] for step in steps], color=color, label=f"mode {mode}, the model")
+        totals.plot(n, [step["measured_mib"] for step in steps], "o", color=color, label=f"mode {mode}, measured")
+        runs = [run for run in model["runs"] if run["mode"] == mode]
+        residuals.plot([len(run["modules"]) for run in runs], [run["residual_mib"] for run in runs], "o", color=color)
+    totals.set(title=f"The modes cross at n = {model['crossing_n']:.2f}", xlabel="modules", ylabel="MiB")
+    totals.set_ylim(0)
+    totals.legend(frameon=False)
+    residuals.axhline(0, color=GREY, linewidth=1)
+    residuals.set(title="Measured less fitted, random subsets", xlabel="modules", ylabel="MiB")
+    for axes in (totals, residuals):
+        axes.set_xticks(sorted({step["n"] for step in model["by_n"]}))
+        axes.spines[["top", "right"]].set_visible(False)
 
 
 def _stack(axes: Any, x: int, parts: list[tuple[str, float]]) -> None:

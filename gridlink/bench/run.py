@@ -35,7 +35,7 @@ START = "import sys; from gridlink.cli.node import main; sys.argv[0] = 'gridlink
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A site whose modules are RUNNING. `entries`: theirs; `guardian` and `nats_server`: process ids.
+    """A site whose modules are RUNNING. `entries`: theirs; `guardian` and `nats_server` (0: not ours): process ids.
 
     `running_after_s`: from the start of `gridlink-node` until this process saw all of them RUNNING.
     """
@@ -54,7 +54,7 @@ class Site:
     async def imports(self) -> list[str]:
         """What the node that hosts the AppManager has imported."""
         node = next(entry.node for entry in self.entries if entry.name == "appmanager")
-        async with _looking(self.url) as (_, sender):
+        async with looking(self.url) as (_, sender):
             names: list[str] = await sender.request(f"_node@{node}", "imports")
         return names
 
@@ -65,16 +65,23 @@ async def site(options: Sequence[str], modules: Sequence[str]) -> AsyncIterator[
     with tempfile.TemporaryDirectory(prefix="gridlink-bench-") as temporary:
         managed = Path(temporary) / "managed"
         prepare(managed)
-        output = Path(temporary) / "output"
-        began_s = time.monotonic()
-        process = _start(managed, output, options)
-        try:
-            file = await _node_file(managed, process, output)
-            entries = await _running(file["url"], modules, output)
-            took_s = round(time.monotonic() - began_s, 2)
-            yield Site(file["url"], process.pid, file["pids"]["nats_server"], entries, took_s)
-        finally:
-            await asyncio.to_thread(_end, process)
+        async with node(managed, options, modules) as running:
+            yield running
+
+
+@asynccontextmanager
+async def node(managed: Path, options: Sequence[str], modules: Sequence[str]) -> AsyncIterator[Site]:
+    """As `site`, with the bundles that lie in the managed directory. `modules` may name instances, too: `name@node`."""
+    output = managed.with_name(f"{managed.name}.output")
+    began_s = time.monotonic()
+    process = _start(managed, output, options)
+    try:
+        file = await _node_file(managed, process, output)
+        entries = await _running(file["url"], modules, process, output)
+        took_s = round(time.monotonic() - began_s, 2)
+        yield Site(file["url"], process.pid, file["pids"].get("nats_server", 0), entries, took_s)
+    finally:
+        await asyncio.to_thread(_end, process)
 
 
 def prepare(managed: Path) -> None:
@@ -130,19 +137,24 @@ async def _node_file(managed: Path, process: subprocess.Popen[bytes], output: Pa
     return json.loads(file.read_text())
 
 
-async def _running(url: str, modules: Sequence[str], output: Path) -> tuple[Entry, ...]:
-    async with _looking(url) as (registry, _):
-        try:
-            async with asyncio.timeout(RUNNING_WITHIN_S):
-                found = [await registry.wait_for(name=name, timeout_s=RUNNING_WITHIN_S) for name in modules]
-        except TimeoutError as error:
-            states = ", ".join(f"{entry.name} {entry.state}" for entry in registry.instances())
-            raise BenchFailed(f"expected all RUNNING, came {states}; the node said: {_said(output)}") from error
-    return tuple(found)
+async def _running(
+    url: str, modules: Sequence[str], process: subprocess.Popen[bytes], output: Path
+) -> tuple[Entry, ...]:
+    async with looking(url) as (registry, _):
+        deadline_s = time.monotonic() + RUNNING_WITHIN_S
+        while True:
+            named = {name: entry for entry in registry.find() for name in (entry.name, entry.instance)}
+            if named.keys() >= set(modules):
+                return tuple(named[name] for name in modules)
+            if process.poll() is not None or time.monotonic() > deadline_s:
+                states = ", ".join(f"{entry.name} {entry.state}" for entry in registry.instances()) or "none"
+                raise BenchFailed(f"expected all RUNNING, came {states}; the node said: {_said(output)}")
+            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
-async def _looking(url: str) -> AsyncIterator[tuple[Registry, Sender]]:
+async def looking(url: str) -> AsyncIterator[tuple[Registry, Sender]]:
+    """A command's look at the bench's site: its registry, unseen, and a sender."""
     name = f"bench-{os.getpid()}"
     bus = await open_bus(SITE, name, url)
     try:

@@ -1,4 +1,4 @@
-"""One line of the table of `gridlink bench soak`: what was measured, and what it may be at most."""
+"""One line of the tables of `gridlink bench soak` and `modules`: what was measured, and what it may be at most."""
 
 from __future__ import annotations
 

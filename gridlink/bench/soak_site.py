@@ -53,7 +53,7 @@ async def soak_site(nodes: Mapping[str, Mapping[str, str]]) -> AsyncIterator[tup
     with tempfile.TemporaryDirectory(prefix="gridlink-bench-") as temporary:
         directory = Path(temporary)
         async with AsyncExitStack() as stack:
-            server = stack.enter_context(_server(directory))
+            server = stack.enter_context(bench_server(directory))
             found = {}
             for name, modules in nodes.items():
                 managed = _managed(directory / name, modules)
@@ -73,7 +73,8 @@ def _cpu_s(pid: int) -> float:
         raise BenchFailed(f"process {pid}: its processor time can't be read: {error}: did it end?") from error
 
 
-def _server(directory: Path) -> Server:
+def bench_server(directory: Path) -> Server:
+    """A nats-server of a bench, with its files in the directory; not started yet."""
     (directory / "nats").mkdir()
     file = directory / "nats" / "nats-server.conf"
     file.write_text(configuration(SITE, -1, str(file.parent)))

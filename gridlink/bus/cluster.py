@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gridlink.bus.trust import (
     CA,
@@ -19,7 +20,7 @@ from gridlink.bus.trust import (
     Trust,
     check_uplink_url,
     check_users,
-    subjects,
+    operator_rights,
 )
 from gridlink.codec import dumps
 from gridlink.errors import TrustInvalid
@@ -101,7 +102,7 @@ def trusted_configuration(trust: Trust, loopback_port: int, directory: str) -> s
     # A global limit holds for the uplink too, and its answers take seconds where packets are lost.
     parts.append(f'ping_interval: "1s"\nping_max: {6 if uplink else 2}\nwrite_deadline: "{10 if uplink else 2}s"\n')
     if cluster is not None:
-        parts.append(users_part({cluster.site: cluster.users}))
+        parts.append(users_part(cluster.site, cluster.users, cluster.permissions))
         parts.append(mesh_part(cluster, listener.tls))
     if uplink is not None:
         parts.append(uplink_part(uplink.url, trust.path(UPLINK_CA), trust.uplink_seed))
@@ -125,12 +126,10 @@ def server_part(site: str, name: str, listener: Listener, directory: str) -> str
     return "\n".join(lines) + "\n"
 
 
-def users_part(users_of: Mapping[str, Mapping[str, str]]) -> str:
-    """The nkey users of the site's own account, each with the subjects of its site alone."""
+def users_part(site: str, users: Mapping[str, str], permissions: Mapping[str, Mapping[str, Any]]) -> str:
+    """The nkey users of the site's own account, each with its permissions, or all subjects of its site and no other."""
     lines = [
-        f"    {{ nkey: {key}, permissions: {{ publish: {_listed(subjects(site))}, "
-        f"subscribe: {_listed(subjects(site))} }} }} # {name}"
-        for site, users in users_of.items()
+        f"    {{ nkey: {key}, permissions: {dumps(permissions.get(name, operator_rights(site))).decode()} }} # {name}"
         for name, key in users.items()
     ]
     return f"authorization {{\n  timeout: {_HANDSHAKE_S}\n  users: [\n" + "\n".join(lines) + "\n  ]\n}\n"
@@ -203,7 +202,7 @@ def hub_configuration(leaf_port: int, sites: Mapping[str, Mapping[str, str]], cl
     ]
     for site, users in sites.items():
         check_users(users, f"site {site}")
-        rights = f"publish: {_listed(subjects(site))}, subscribe: {_listed(subjects(site))}"
-        nkeys = [f"    {{ nkey: {key}, permissions: {{ {rights} }} }} # {name}" for name, key in users.items()]
+        rights = dumps(operator_rights(site)).decode()
+        nkeys = [f"    {{ nkey: {key}, permissions: {rights} }} # {name}" for name, key in users.items()]
         parts.append("\n".join([f"  {_quoted(site)}: {{ users: [", *nkeys, "  ] }"]))
     return "\n".join([*parts, "}", ""])

@@ -1,6 +1,6 @@
 """How the client of a bus leaves a dead server: at once, without sending anything late, and without ever giving up.
 
-A part of the NATS client (`gridlink.bus.nats`) that changes what nats-py does there; it imports nothing of it.
+A part of the NATS client (`gridlink.bus.client`) that changes what nats-py does there; it imports nothing of it.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class Attempts:
 class Failover(Base):  # type: ignore[misc]
     """Comes before nats-py's Client among the bases of a class."""
 
+    on_denied: Callable[[str], None] | None = None  # told what the credentials don't allow, in the server's words
     on_topology: Callable[[], None] | None = None  # called when the servers of the cluster have changed
     _settling: asyncio.TimerHandle | None = None
 
@@ -67,16 +68,20 @@ class Failover(Base):  # type: ignore[misc]
         transport.connect_tls = secured
 
     async def _attempt_reconnect(self) -> None:
-        # The close of a TLS connection waits 30 s for an answer, which a dead peer never gives.
+        self.abort()
+        await super()._attempt_reconnect()
+
+    def abort(self) -> None:
+        """Ends the connection without a farewell: TLS waits 30 s for an answer to it, which a dead peer never gives."""
         writer = getattr(self._transport, "_io_writer", None)
         if writer is not None:
             writer.transport.abort()
-        await super()._attempt_reconnect()
 
     async def _process_err(self, err_msg: str) -> None:
         # nats-py closes for good at all errors but two. A node wants another server, and this one again later.
         if "permissions violation" in err_msg.lower():
-            log.warning("the nats-server refuses: %s", err_msg.strip())
+            if self.on_denied is not None:
+                self.on_denied(err_msg)
             await super()._process_err(err_msg)
             return
         error = ConnectionError(f"the nats-server says {err_msg.strip()}")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
-from math import inf
+from typing import TYPE_CHECKING
 
 from gridlink.address import Address, readable
 from gridlink.bus.deadlines import Deadlines
 from gridlink.bus.protocol import Prefer, Receiver
-from gridlink.errors import Closed, GridlinkError, NoSuchInstance, NoSuchRole, PayloadTooLarge
+from gridlink.errors import AlreadyRegistered, Closed, GridlinkError, NoSuchInstance, NoSuchRole, PayloadTooLarge
 from gridlink.message import Message
+
+if TYPE_CHECKING:
+    from gridlink.bus.mirror import Mirror
 
 MAX_PAYLOAD_BYTES = 1024 * 1024  # NATS's default, so that a module behaves the same on both
 
@@ -21,9 +24,11 @@ class LocalBus:
 
     def __init__(self, node: str = "local", site: str = "local") -> None:
         self.node, self.site, self.url = node, site, ""
+        self.refuses = ""  # nobody is outside
         self.on_reconnect: Callable[[], None] | None = None
         self.own_share: Callable[[Address], float] = lambda _: 1.0
         self.max_payload_bytes = MAX_PAYLOAD_BYTES
+        self.mirror: Mirror | None = None  # while a tap looks
         self._members: dict[Address, deque[Receiver]] = {}
         self._listeners: dict[Address, dict[str, list[Receiver]]] = {}
         self._deadlines = Deadlines()
@@ -38,23 +43,22 @@ class LocalBus:
 
     async def request(self, message: Message, prefer: Prefer = "local") -> bytes:
         """See gridlink.bus.Bus. Here every member is local."""
-        self.check(message)
+        if self._closed or len(message.payload) > self.max_payload_bytes:
+            self.check(message)
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
-        async def answer(reply: bytes | GridlinkError) -> None:
+        def answer(reply: bytes | GridlinkError) -> None:
             if future.done():
                 return
-            reply = self.checked_reply(reply)
-            if isinstance(reply, GridlinkError):
-                future.set_exception(reply)
-            else:
+            if not isinstance(reply, GridlinkError) and len(reply) <= self.max_payload_bytes:
                 future.set_result(reply)
+            else:
+                future.set_exception(reply if isinstance(reply, GridlinkError) else self._large_reply(reply))
 
         refused = self.member(message.address).take_request(message, answer)
         if refused is not None:
             raise refused
-        due_s = inf if message.deadline_s is None else message.deadline_s
-        self._deadlines.watch(future, due_s, f"{readable(message.address)} {message.type}")
+        self._deadlines.watch(future, message)
         try:
             return await future
         finally:
@@ -88,18 +92,23 @@ class LocalBus:
         if members is None:
             raise nobody(address)
         members.rotate(-1)
-        return members[-1]
+        return members[-1] if self.mirror is None else self.mirror.before(members[-1])
 
     async def serve(self, address: Address, receiver: Receiver) -> Registration:
         """See gridlink.bus.Bus."""
         self._check_open()
-        self._members.setdefault(address, deque()).append(receiver)
+        members = self._members.setdefault(address, deque())
+        if receiver in members:
+            raise _registered(readable(address))
+        members.append(receiver)
         return Registration(self, address, None, receiver)
 
     async def subscribe(self, address: Address, type: str, receiver: Receiver) -> Registration:
         """See gridlink.bus.Bus."""
         self._check_open()
         receivers = self._listeners.setdefault(address, {}).setdefault(type, [])
+        if receiver in receivers:
+            raise _registered(f"{type!r} of {readable(address)}")
         receivers.append(receiver)
         return Registration(self, address, type, receiver)
 
@@ -124,12 +133,17 @@ class LocalBus:
             del self._listeners[address]
         return not types
 
+    async def allow_taps(self) -> None:
+        """See gridlink.bus.Bus. No program outside reaches this bus."""
+
     async def answer_all(self, subject_name: str, answers: Callable[[str], Iterable[bytes]]) -> None:
         """See gridlink.bus.Bus. No program outside reaches this bus: nobody will ask."""
 
     async def aclose(self) -> None:
         """See gridlink.bus.Bus."""
         self._closed = True
+        if self.mirror is not None:
+            self.mirror.close()
         self._deadlines.fail_all(Closed("the bus was closed"))
 
     def check(self, message: Message) -> None:
@@ -142,6 +156,9 @@ class LocalBus:
         """The reply, or PayloadTooLarge in its place."""
         if isinstance(reply, GridlinkError) or len(reply) <= self.max_payload_bytes:
             return reply
+        return self._large_reply(reply)
+
+    def _large_reply(self, reply: bytes) -> PayloadTooLarge:
         return self._too_large("the reply", len(reply))
 
     def _too_large(self, what: str, size: int) -> PayloadTooLarge:
@@ -179,6 +196,10 @@ class Registration:
         return bus is not None and bus.drop(*self._entry)
 
 
+def _registered(what: str) -> AlreadyRegistered:
+    return AlreadyRegistered(f"this receiver is registered for {what} already: close that registration first")
+
+
 def nobody(address: Address) -> GridlinkError:
     """The error for an address that nobody serves."""
     name = readable(address)
@@ -187,5 +208,5 @@ def nobody(address: Address) -> GridlinkError:
     return NoSuchRole(f"no running module has the {name}: `gridlink ls` lists the roles there are")
 
 
-async def _nobody_waits(_: bytes | GridlinkError) -> None:
+def _nobody_waits(_: bytes | GridlinkError) -> None:
     """The answer to a message that was sent without waiting for one."""

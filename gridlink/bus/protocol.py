@@ -6,15 +6,15 @@ answers from a task of its own, so that neither the sender's cancellation nor a 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal, Protocol
 
 from gridlink.address import Address
 from gridlink.errors import GridlinkError
 from gridlink.message import Message
 
-Answer = Callable[[bytes | GridlinkError], Awaitable[None]]
-"""Sends the reply or the error of one request to whoever sent it. Called at most once."""
+Answer = Callable[[bytes | GridlinkError], None]
+"""Sends the reply or the error of one request to whoever sent it. Called at most once; it doesn't block."""
 
 
 Prefer = Literal["local", "any"]
@@ -48,6 +48,7 @@ class Bus(Protocol):
     site: str
     url: str  # of the server; empty where there is none
     on_reconnect: Callable[[], None] | None  # called when a lost connection is there again
+    refuses: str  # why requests from outside to instances of this node are refused; empty where they aren't
     own_share: Callable[[Address], float]  # which part of an address's members is in this node, from 0 to 1
 
     @property
@@ -75,6 +76,9 @@ class Bus(Protocol):
 
     async def subscribe(self, address: Address, type: str, receiver: Receiver) -> Subscription:
         """Registers a receiver for events of a type on a topic; `*` stands for all types."""
+
+    async def allow_taps(self) -> None:
+        """From now on shows taps, while they ask for it, what this node's instances are asked and answer."""
 
     async def answer_all(self, subject_name: str, answers: Callable[[str], Iterable[bytes]]) -> None:
         """Answers requests of other programs on a subject of theirs (`$SRV.>`), with any number of replies each."""

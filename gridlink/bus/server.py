@@ -7,11 +7,11 @@ this file, so it imports next to nothing (subprocess, json and pathlib would cos
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 
 from gridlink.errors import ServerUnreachable
+from gridlink.signals import signal
 
 STANDARD_PORT = 4222
 LOOPBACK = "127.0.0.1"
@@ -52,6 +52,7 @@ class Server:
     def __init__(self, configuration_file: str) -> None:
         self.url = ""
         self.pid = 0  # 0: it doesn't run
+        self.memory_limit = "48MiB"  # what Go's heap is kept near to, where the environment doesn't say
         self._file = configuration_file
         self._directory = os.path.dirname(configuration_file)
         self._log = os.path.join(self._directory, "nats-server.log")
@@ -92,7 +93,7 @@ class Server:
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                _become(program, self._file, self._log, parent)
+                _become(program, self._file, self._log, parent, self.memory_limit)
             finally:
                 os._exit(127)
 
@@ -110,14 +111,20 @@ class Server:
                 break
             time.sleep(0.005)
         self.stop()
-        raise ServerUnreachable(f"nats-server didn't start: {self._last_words()}")
+        raise ServerUnreachable(f"nats-server didn't start: {self.last_words()}")
+
+    def is_ready(self) -> bool:
+        """Whether the server that was launched listens by now; sets `url`."""
+        self.url = _url_in(os.path.join(self._directory, f"nats-server_{self.pid}.ports")) or self.url
+        return bool(self.url)
 
     def reload(self) -> None:
         """Makes a server that listens read its configuration again: its routes have changed."""
         if self.pid:
             os.kill(self.pid, signal.SIGHUP)
 
-    def _last_words(self) -> str:
+    def last_words(self) -> str:
+        """The last line of its log."""
         try:
             with open(self._log, encoding="utf-8", errors="replace") as file:
                 lines = file.read().strip().splitlines()
@@ -147,7 +154,7 @@ class Server:
         self.stop()
 
 
-def _become(program: str, configuration_file: str, log: str, parent: int) -> None:
+def _become(program: str, configuration_file: str, log: str, parent: int, memory_limit: str) -> None:
     """In the forked child: a session of its own, output into the log, an end when the parent ends, and the program."""
     from ctypes import CDLL  # noqa: PLC0415 - in the child alone, whose memory the exec replaces
 
@@ -160,7 +167,7 @@ def _become(program: str, configuration_file: str, log: str, parent: int) -> Non
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (output, 1), (output, 2)):
         os.dup2(source, target)
-    os.environ.setdefault("GOMEMLIMIT", "48MiB")
+    os.environ.setdefault("GOMEMLIMIT", memory_limit)
     os.execv(program, [program, "-c", configuration_file])
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from gridlink.address import token
+from gridlink.address import ROOT, TAP_ROOT, token
+from gridlink.bus.durable.settings import DOMAIN
 from gridlink.config import read_json, typed
 from gridlink.errors import ConfigInvalid, TrustInvalid
 
@@ -50,6 +51,7 @@ class ClusterFile:
     route_port: int = ROUTE_PORT
     discovery: Discovery | None = field(default_factory=Discovery)  # null where multicast is off
     routes: tuple[str, ...] = ()  # the given list, `host:port` each
+    permissions: dict[str, dict[str, Any]] = field(default_factory=dict)  # of users that haven't all of the site's
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Trust:
             "NATS_NKEY": self.path(NODE_SEED),
             "NATS_CA": self.path(CA),
             "NATS_TLS_NAME": server_name(self.cluster.site),
+            "NATS_INBOX_PREFIX": f"_INBOX.{self.cluster.machine}",
         }
 
 
@@ -90,8 +93,14 @@ def server_name(site: str) -> str:
 
 
 def subjects(site: str) -> list[str]:
-    """What a user of a site may publish and subscribe to, and nothing else."""
-    return [f"gl.{site}.>", "_INBOX.>", "$SRV.>"]
+    """What a user of a site may publish and subscribe to, and nothing else: all that the site has, and taps."""
+    store = [f"$JS.{DOMAIN}.API.>", "$JS.ACK.>"]  # of the site's JetStream server, where it has one
+    return [f"{ROOT}.{site}.>", f"{TAP_ROOT}.{site}.>", "_INBOX.>", "$SRV.>", *store]
+
+
+def operator_rights(site: str) -> dict[str, Any]:
+    """The same, as the `permissions` of a nats-server's user. A policy narrows those of machines, not this."""
+    return {"publish": subjects(site), "subscribe": subjects(site)}
 
 
 def read_trust(directory: Path, site: str) -> Trust:
@@ -152,6 +161,9 @@ def _check_cluster(file: Path, cluster: ClusterFile) -> None:
     token(cluster.site, f"{file}: site")
     token(cluster.machine, f"{file}: machine")
     check_users(cluster.users, str(file))
+    strangers = sorted(set(cluster.permissions) - set(cluster.users))
+    if strangers:
+        raise TrustInvalid(f"{file}: expected permissions of its users {list(cluster.users)}, got {strangers[0]!r}'s")
     if cluster.machine not in cluster.users:
         raise TrustInvalid(f"{file}: expected a user {cluster.machine!r} for this machine, got {list(cluster.users)}")
     if cluster.discovery is None and not cluster.routes and len(cluster.users) > 1:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from gridlink.address import Address
 from gridlink.codec import encode, loads
 from gridlink.errors import GridlinkError, PayloadInvalid, from_wire
-from gridlink.message import Message
+from gridlink.message import Message, is_traceparent
 
 PACKED = "Gl-Message"
 ERROR = "Nats-Service-Error"
@@ -22,25 +22,26 @@ NO_RESPONDERS = "503"
 MAX_TIMEOUT_S = 3600.0
 
 
-def headers_of(message: Message) -> dict[str, str]:
-    """The headers of an outgoing message; what is left of its deadline travels, not a time of day."""
+_OURS = f"NATS/1.0\r\n{PACKED}: ".encode()
+_END = b"\r\n\r\n"
+
+
+def headers_of(message: Message) -> bytes:
+    """The header block of an outgoing message; what is left of its deadline travels, not a time of day."""
     left_s = message.time_left_s()
     left_ms = "" if left_s is None else str(int(left_s * 1000))
-    return {PACKED: f"{message.id};{message.source};{left_ms};{message.trace}"}
+    return b"%b%b%b" % (_OURS, f"{message.id};{message.source};{left_ms};{message.trace}".encode(), _END)
 
 
-def message_of(
-    address: Address, type: str, body: bytes, headers: Mapping[str, str] | None, wants_reply: bool
-) -> Message:
-    """An incoming message. Headers that don't parse are ignored: they are hints, and the body is what counts."""
-    identity = source = left_ms = trace = ""
-    if headers:
-        parts = headers.get(PACKED, "").split(";")
-        if len(parts) == 4:
-            identity, source, left_ms, trace = parts
-        else:
-            identity, source = headers.get("Gl-Id", ""), headers.get("Gl-Source", "")
-            left_ms, trace = headers.get("Gl-Timeout-Ms", ""), headers.get("traceparent", "")
+def block(headers: Mapping[str, str]) -> bytes:
+    """The NATS header block of any headers."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"NATS/1.0\r\n{lines}\r\n".encode()
+
+
+def message_of(address: Address, type: str, body: bytes, raw: bytes | None, wants_reply: bool) -> Message:
+    """An incoming message with its header block. What doesn't parse is ignored: the body is what counts."""
+    identity, source, left_ms, trace = _hints(raw) if raw else _NOTHING
     deadline_s = None
     if left_ms.isascii() and left_ms.isdigit():
         deadline_s = time.monotonic() + min(int(left_ms[:9]) / 1000, MAX_TIMEOUT_S)
@@ -51,9 +52,27 @@ def message_of(
         source=source,
         id=identity,
         deadline_s=deadline_s,
-        trace=trace,
+        trace=trace if is_traceparent(trace) else "",
         wants_reply=wants_reply,
     )
+
+
+_NOTHING = ("", "", "", "")
+
+
+def _hints(raw: bytes) -> tuple[str, str, str, str]:
+    """Id, source, timeout and trace; what isn't there is empty."""
+    if raw.startswith(_OURS) and raw.find(b"\r\n", len(_OURS)) == len(raw) - len(_END):
+        packed = raw[len(_OURS) : -len(_END)].decode("utf-8", "replace")  # the one header that Gridlink writes
+        headers: Mapping[str, str] = {}
+    else:
+        headers = parse_headers(raw) or {}
+        packed = headers.get(PACKED, "")
+    parts = packed.split(";")
+    if len(parts) == 4:
+        return parts[0], parts[1], parts[2], parts[3]
+    get = headers.get
+    return get("Gl-Id", ""), get("Gl-Source", ""), get("Gl-Timeout-Ms", ""), get("traceparent", "")
 
 
 def parse_headers(raw: bytes) -> dict[str, str] | None:

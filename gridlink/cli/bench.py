@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,20 +40,25 @@ def _modes(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]
 @click.option(
     "--seconds", "settle_s", type=click.FloatRange(min=0), default=60.0, show_default=True, help="Settle so long."
 )
-@click.option("--modes", default="process,node", show_default=True, callback=_modes, help="What to compare.")
-def memory(as_json: bool, picture: Path | None, settle_s: float, modes: tuple[str, ...]) -> None:
-    """The seven modules in processes of their own, and in one node: PSS of all their processes.
+@click.option("--modes", default="process,fork,node", show_default=True, callback=_modes, help="What to compare.")
+@click.option(
+    "--subsets", type=click.IntRange(min=0), default=10, show_default=True, help="Fit the model to so many; 0: don't."
+)
+def memory(as_json: bool, picture: Path | None, settle_s: float, modes: tuple[str, ...], subsets: int) -> None:
+    """The seven modules in processes of their own, fresh or forked, and in one node: PSS of all their processes.
 
-    The guardian counts, nats-server is told apart. Beside them: what the libraries take in one bare process.
+    The guardian counts, nats-server is told apart. Beside them: what the libraries take in one bare process; and the
+    paper's model, M_old = n c + sum of m_i and M_new = c + m_NodeManager + sum of m_i, fitted to random subsets of the
+    modules, and what it predicts for n = 1 to 7 beside what is measured.
     """
     with _errors("memory"):
         if picture is not None:
             plot.check(picture)
         from gridlink.bench import memory as bench  # noqa: PLC0415 - see above
 
-        report = asyncio.run(bench.memory(modes, settle_s, _say))
+        report = asyncio.run(bench.memory(modes, settle_s, _say, subsets))
         _warn_diluted(report)
-        _show(report, as_json, _memory_table)
+        _show(report, as_json, _memory_tables)
         if picture is not None:
             plot.draw("memory", picture, report)
 
@@ -94,6 +100,51 @@ def messages(as_json: bool, requests: int, rounds: int) -> None:
         _show(asyncio.run(bench.messages(requests, rounds, _say)), as_json, _messages_table)
 
 
+def _parts(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
+    from gridlink.bench.soak import PARTS  # noqa: PLC0415 - see above
+
+    parts = tuple(dict.fromkeys(value.split(",")))
+    if not set(parts) <= set(PARTS):
+        raise click.BadParameter(f"expected one or more of {', '.join(PARTS)}, came {value!r}")
+    return parts
+
+
+@command.command()
+@JSON
+@click.option(
+    "--parts", default="requests,events,registry", show_default=True, callback=_parts, help="What to run, in order."
+)
+@click.option("--requests", type=click.IntRange(min=16), default=1_000_000, show_default=True, help="In all.")
+@click.option("--warm-up", type=click.IntRange(min=16), default=10_000, show_default=True, help="Of these, at first.")
+@click.option("--events", type=click.IntRange(min=2048), default=200_000, show_default=True, help="To a stuck handler.")
+@click.option("--nodes", type=click.IntRange(1, 500), default=50, show_default=True, help="Simulated ones.")
+@click.option("--modules", type=click.IntRange(1, 100), default=20, show_default=True, help="Of each simulated node.")
+@click.option(
+    "--seconds", type=click.FloatRange(min=1), default=20.0, show_default=True, help="Take processor time for so long."
+)
+def soak(as_json: bool, parts: tuple[str, ...], **amounts: Any) -> None:
+    """Memory after many requests and under a flood, and a registry of many nodes: real nodes, real nats-server."""
+    with _errors("soak"):
+        from gridlink.bench import soak as bench  # noqa: PLC0415 - see above
+        from gridlink.cli.soak_table import soak_table  # noqa: PLC0415 - for people alone
+
+        _show(asyncio.run(bench.soak(parts, bench.Amounts(**amounts), _say)), as_json, soak_table)
+
+
+@command.command()
+@JSON
+@click.option("--count", type=click.IntRange(11, 5000), default=1000, show_default=True, help="Modules in one node.")
+@click.option("--requests", type=click.IntRange(min=100), default=5000, show_default=True, help="To any, each way.")
+def modules(as_json: bool, count: int, requests: int) -> None:
+    """Many trivial modules in one node, and what one more costs in each mode: memory, and time until RUNNING."""
+    with _errors("modules"):
+        from gridlink.bench import modules as bench  # noqa: PLC0415 - see above
+        from gridlink.cli.soak_table import soak_table  # noqa: PLC0415 - for people alone
+
+        report = asyncio.run(bench.modules(count, requests, _say))
+        _show(report, as_json, partial(soak_table, title="Trivial modules"))
+
+
 @contextmanager
 def _errors(name: str) -> Iterator[None]:
     try:
@@ -125,6 +176,16 @@ def _show(report: dict[str, Any], as_json: bool, table: Callable[[dict[str, Any]
     Console().print(table(report))
 
 
+def _memory_tables(report: dict[str, Any]) -> Any:
+    from rich.console import Group  # noqa: PLC0415 - for people alone
+
+    from gridlink.cli.model_table import model_table, residuals_table  # noqa: PLC0415 - for people alone
+
+    model = report["model"]
+    more = [] if model is None else [model_table(model), residuals_table(model)]
+    return Group(_memory_table(report), *more)
+
+
 def _memory_table(report: dict[str, Any]) -> Any:
     from rich.table import Table  # noqa: PLC0415 - for people alone
 
@@ -133,6 +194,8 @@ def _memory_table(report: dict[str, Any]) -> Any:
         notes.insert(0, f"the node's libraries in one bare process: {report['libraries_pss_mib']:.1f} MiB PSS")
     if report["ratio_process_to_node"] is not None:
         notes.append(f"process : node = {report['ratio_process_to_node']:.2f}")
+    if report["ratio_fork_to_process"] is not None:
+        notes.append(f"fork : process = {report['ratio_fork_to_process']:.2f}")
     title = f"Memory of seven modules after {report['settled_s']:g} s, MiB"
     table = Table("", *report["modes"], title=title, caption="\n".join(notes))
     for column in table.columns[1:]:

@@ -11,7 +11,9 @@ from gridlink.cli.options import Options
 from gridlink.cli.output import JSON, print_json, print_reply
 from gridlink.cli.session import Session, run, session
 from gridlink.codec import loads
-from gridlink.errors import GridlinkError, NoSuchRole, PayloadInvalid
+from gridlink.errors import GridlinkError, NoSuchRole, PayloadInvalid, Unreadable
+from gridlink.module.sender import Sender
+from gridlink.registry.registry import JOIN_S
 
 PAYLOAD = click.argument("payload", metavar="[JSON]", default="")
 
@@ -37,12 +39,21 @@ def call(options: Options, to: str, type: str, payload: str, timeout_s: float, a
 
 async def _call(options: Options, to: str, type: str, payload: Any, timeout_s: float, as_json: bool) -> None:
     async with session(options, look=bool(options.machine)) as site:
+        sender = await ready(site)
         try:
             to = receiver(site, to)
-            reply = await site.sender.request(to, type, payload, timeout_s=timeout_s)
+            reply = await sender.request(to, type, payload, timeout_s=timeout_s)
         except GridlinkError as error:
             raise explained(error, to, type) from error
     print_reply(reply, raw=as_json)
+
+
+async def ready(site: Session) -> Sender:
+    """The sender, once it can tell which of the site's proxies are meant for whom. Raises ConfigInvalid."""
+    sender = site.sender
+    if sender is not site.plain:
+        await site.registry.joined(JOIN_S)
+    return sender
 
 
 def receiver(site: Session, to: str) -> str:
@@ -61,6 +72,8 @@ def explained(error: GridlinkError, to: str, type: str) -> CallFailed:
     text = str(error)
     if isinstance(error, PayloadInvalid):
         text += f": `gridlink show` has the payload of {type}"
+    if isinstance(error, Unreadable):
+        text += ": name the site's own site.json, with its keys: -C DIR or --site-file FILE"
     return CallFailed(f"{to} {type}: {name}: {text}" if name != "GridlinkError" else text)
 
 
@@ -80,10 +93,11 @@ def publish(options: Options, topic: str, type: str, payload: str, as_json: bool
 
 async def _publish(options: Options, topic: str, type: str, payload: Any, as_json: bool) -> None:
     async with session(options) as site:
+        sender = await ready(site)
         takers = [e for e in site.registry.find() if type in e.subscribes.get(topic, ())]
         for taker in takers:
             fits(payload, await site.registry.schema(taker.subscribes[topic][type], taker), taker.instance)
-        await site.sender.publish(topic, type, payload)
+        await sender.publish(topic, type, payload)
     names = [taker.instance for taker in takers]
     if as_json:
         print_json({"topic": topic, "type": type, "subscribers": names})

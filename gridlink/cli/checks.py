@@ -21,6 +21,7 @@ import gridlink
 from gridlink.bus.server import LOOPBACK, STANDARD_PORT, find_program
 from gridlink.cli.options import STATE
 from gridlink.errors import GridlinkError, ServerUnreachable
+from gridlink.node.admission import admitted, read_free
 from gridlink.node.bundle import find_bundles
 from gridlink.node.plan import Policy, read_plan
 
@@ -127,8 +128,8 @@ def port(running: bool) -> Check:
     return Check("port", "ok", f"{STANDARD_PORT} is free")
 
 
-def managed(directory: Path) -> Iterator[Check]:
-    """Whether the managed directory can be run, and each of its bundles."""
+def managed(directory: Path, running: bool) -> Iterator[Check]:
+    """Whether the managed directory can be run, and each of its bundles; whether they fit, unless it is `running`."""
     if not directory.is_dir():
         yield Check(
             "managed", "warn", f"no directory {directory}", f"`gridlink init {directory} --example issn`, or -C DIR"
@@ -139,7 +140,7 @@ def managed(directory: Path) -> Iterator[Check]:
         yield Check("managed", "fail", f"{state} can't be written to", "give it to the user who runs the node")
         return
     try:
-        yield from _bundles(directory)
+        yield from _bundles(directory, running)
     except OSError as error:
         yield Check("managed", "fail", f"{directory}: {error.strerror}", "make it readable")
         return
@@ -150,11 +151,11 @@ def managed(directory: Path) -> Iterator[Check]:
     yield Check("disk", status, f"{free_mib} MiB free", "" if status == "ok" else "make room: logs and Storage need it")
 
 
-def _bundles(directory: Path) -> Iterator[Check]:
+def _bundles(directory: Path, running: bool) -> Iterator[Check]:
     if not find_bundles(directory):
         yield Check("managed", "warn", f"{directory} holds no bundle", "put bundles into it: `gridlink new` makes one")
         return
-    planned = read_plan(directory, Policy())
+    planned = admitted(read_plan(directory, Policy()), None if running else read_free())
     for one in planned:
         if one.refused:
             yield Check(f"bundle {one.directory.name}", "fail", one.refused, "see the text; the node runs without it")

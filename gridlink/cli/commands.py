@@ -17,6 +17,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "new": ("new", "Make a bundle: a module, its test and its README."),
         "run": ("run", "Join one bundle to a running site; reload it on save."),
         "types": ("contract_types", "Write the dataclasses of somebody else's contract."),
+        "pack": ("pack", "Make one file of a bundle and its libraries."),
     },
     "Look": {
         "ls": ("ls", "List the site's modules and their states."),
@@ -24,16 +25,21 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "call": ("call:call", "Send a request and print the reply."),
         "publish": ("call:publish", "Publish an event."),
         "tap": ("tap", "Show the messages on the site as they pass."),
+        "top": ("top", "Show live what each module and each process takes."),
+        "stack": ("stack", "Show where every task of a module is."),
+        "shell": ("shell", "Type commands at a prompt, with completion."),
         "logs": ("logs", "Show the log lines of all modules in order of time."),
         "doctor": ("doctor", "Check this machine and say what to do."),
     },
     "Operate": {
         "init": ("init", "Make a managed directory."),
+        "move": ("move", "Run a module in another mode, while it runs."),
     },
     "Measure": {
         "bench": ("bench", "Measure memory and the use case on this machine."),
     },
 }
+INTERRUPTED = 130  # as a shell says it of SIGINT
 _FILES = {name: file for group in COMMANDS.values() for name, (file, _) in group.items()}
 
 
@@ -59,12 +65,14 @@ class Lazy(click.Group):
                 formatter.write_dl([(name, text) for name, (_, text) in commands.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs a command; what is refused or fails is one line on stderr, and exit status 1."""
+        """Runs a command; what is refused or fails is one line on stderr, and exit status 1; Ctrl-C is 130."""
         try:
             return super().invoke(ctx)
         except GridlinkError as error:
             click.echo(f"gridlink: {' '.join(str(error).split())}", err=True)
             ctx.exit(1)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
 
 
 @click.group(
@@ -78,11 +86,19 @@ class Lazy(click.Group):
 @click.option("--nats", "url", default="", metavar="URL", help="The site's nats-server.  [env: NATS_URL]")
 @click.option("--site", default="", help="The site's name, where it isn't the node's.  [env: GRIDLINK_SITE]")
 @click.option("--machine", default="", help="Look at the modules on this machine alone.")
+@click.option(
+    "--site-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The site's proxies and keys, where DIR isn't known.  [env: GRIDLINK_SITE_FILE]",
+)
 @click.version_option(package.__version__, prog_name="gridlink")
 @click.pass_context
-def gridlink(ctx: click.Context, directory: Path | None, url: str, site: str, machine: str) -> None:
+def gridlink(
+    ctx: click.Context, directory: Path | None, url: str, site: str, machine: str, site_file: Path | None
+) -> None:
     """Make, look at and operate the modules of an electricity substation.
 
     Options for all commands come before the command. Exit status: 0 done, 1 refused or failed, 2 wrong usage.
     """
-    ctx.obj = Options(directory=directory, url=url, site=site, machine=machine)
+    ctx.obj = Options(directory=directory, url=url, site=site, machine=machine, site_file=site_file)

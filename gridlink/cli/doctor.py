@@ -8,13 +8,15 @@ from dataclasses import asdict
 
 import click
 
+from gridlink.address import NODE
 from gridlink.cli import checks
 from gridlink.cli.checks import Check
 from gridlink.cli.options import NodeNotFound, Options, find
 from gridlink.cli.output import JSON, print_json, print_table
-from gridlink.cli.session import run, session
+from gridlink.cli.session import Session, run, session
 from gridlink.errors import GridlinkError
 from gridlink.lifecycle import State
+from gridlink.node.namesake import WHO, Who
 
 
 @click.command()
@@ -35,8 +37,17 @@ def _all(options: Options) -> Iterator[Check]:
     yield from checks.machine()
     node = _node(options)
     yield checks.port(running=node.status == "ok")
-    yield from checks.managed(options.managed)
+    yield from checks.managed(options.managed, running=_is_found(options))
     yield node
+
+
+def _is_found(options: Options) -> bool:
+    """Whether a node runs where the options say, however well."""
+    try:
+        find(options)
+    except GridlinkError:
+        return False
+    return True
 
 
 def _node(options: Options) -> Check:
@@ -51,7 +62,13 @@ def _node(options: Options) -> Check:
     async def look() -> None:
         async with session(options) as site:
             entries = site.entries()
+            nodes = {entry.node for entry in entries if entry.pid}
+            namesakes = [said for node in sorted(nodes) if (said := await _namesake(site, node))]
         broken = [e.instance for e in entries if e.state in (State.FAILED, State.BACKOFF)]
+        if namesakes:
+            what, _, advice = namesakes[0].partition(". ")
+            answers.append(Check("node", "fail", what, advice))
+            return
         text = f"site {site.where.site} at {site.where.url}: {len(entries)} modules"
         if broken:
             advice = f"`gridlink show {broken[0]}` and `gridlink logs` say why"
@@ -64,3 +81,11 @@ def _node(options: Options) -> Check:
     except GridlinkError as error:
         return checks.unreachable(error, wanted=True)
     return answers[0]
+
+
+async def _namesake(site: Session, node: str) -> str:
+    """What a node says of another one of its name; empty where there is none, or it doesn't answer."""
+    try:
+        return (await site.plain.request(f"{NODE}@{node}", WHO, reply=Who, timeout_s=2.0)).refuses
+    except GridlinkError:
+        return ""

@@ -27,6 +27,16 @@ _OPTIONS = [
     ),
     click.option("--interface", default="", metavar="NAME", help="The beacons' network interface, if not the host's."),
     click.option("--no-multicast", is_flag=True, help="No beacons: the servers are given the list of all hosts."),
+    click.option(
+        "--policy",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="A site.json: the servers let each machine send what its entry 'access' allows, and nothing else.",
+    ),
+    click.option("--no-policy", is_flag=True, help="The machines may send anything again."),
+    click.option(
+        "--modules", multiple=True, metavar="A=MODULE,…", help="What a machine runs, for --policy. [any module]"
+    ),
     click.option("--uplink", metavar="tls://HOST", help="Make DIR/hub, and DIR/site-SITE for --site's machines."),
     click.option("--site", "uplink_site", metavar="SITE", default="", help="The site that --uplink is for."),
 ]
@@ -45,6 +55,9 @@ class TrustOptions:
     multicast: str
     interface: str
     no_multicast: bool
+    policy: Path | None
+    no_policy: bool
+    modules: tuple[str, ...]
     uplink: str | None
     uplink_site: str
 
@@ -54,13 +67,15 @@ class TrustOptions:
 
     def make(self, directory: Path) -> list[Path]:
         """Makes them; returns their paths. Raises TrustInvalid, AddressInvalid, click.UsageError."""
-        from gridlink.cli.trust import Network, make_cluster, make_uplink  # noqa: PLC0415 - loads `cryptography`
+        from gridlink.cli.trust import Bounds, Network, make_cluster, make_uplink  # noqa: PLC0415 - `cryptography`
+        from gridlink.cli.trust_policy import policy_in  # noqa: PLC0415
 
         made: list[Path] = []
         if self.site:
             network = Network(self.listen, self.port, self.route_port, self._discovery())
             machines = [name.strip() for name in self.machines.split(",") if name.strip()]
-            made += make_cluster(directory, self.site, machines, self._hosts(), network)
+            bounds = Bounds(policy_in(self.policy) if self.policy else None, self.modules, self.no_policy)
+            made += make_cluster(directory, self.site, machines, self._hosts(), network, bounds)
         if self.uplink:
             if not self.uplink_site:
                 raise click.UsageError("--uplink needs --site: the name of the site that joins the control centre")

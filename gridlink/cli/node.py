@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from dataclasses import dataclass
@@ -15,19 +16,25 @@ import gridlink
 from appmanager.guardian.lock import ManagedLock
 from gridlink.address import token
 from gridlink.bus.cluster import trusted_configuration
+from gridlink.bus.leaf import with_leaf_listener
 from gridlink.bus.mesh import Routes
 from gridlink.bus.server import LOOPBACK, STANDARD_PORT, configuration, find_program
 from gridlink.bus.trust import ClusterFile, Trust, read_trust
+from gridlink.cli.leaf import plan_leaf, write_leaf_file
 from gridlink.codec import encode
-from gridlink.config import machine_name
+from gridlink.config import machine_name, read_json, typed
 from gridlink.errors import GridlinkError, ManagedDirectoryInvalid, ServerUnreachable
 from gridlink.node.bundle import find_bundles
+from gridlink.node.plan import Policy, read_plan
 from gridlink.node.settings import HostSetting, LogSetting, NodeSettings
+from nodemanager.watchdog.limits import MODES, WatchdogSetting
 
 DEFAULT_SITE = "site"
 STATE_DIR = ".gridlink"
 TRUST_DIR = "trust"
 SITE_FILE = "site.json"
+WATCHDOG_FILE = "watchdog.json"
+LEAF_DIR = "jetstream"
 PACKAGES = Path(gridlink.__file__).resolve().parents[1]  # where appmanager and nodemanager are installed beside it
 
 
@@ -44,6 +51,8 @@ class NodeOptions:
     nodemanager: bool
     for_s: float
     json_logs: bool
+    watchdog: dict[str, Any]
+    checkpoint_s: float
     trust: Trust | None
 
     @property
@@ -54,7 +63,9 @@ class NodeOptions:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--manage", "managed", required=True, metavar="DIR", help="The managed directory: its bundles are run.")
-@click.option("--mode", type=click.Choice(["process", "node"]), help="How all bundles run, whatever they ask for.")
+@click.option(
+    "--mode", type=click.Choice(["process", "fork", "node"]), help="How all bundles run, whatever they ask for."
+)
 @click.option("--without-nodemanager", is_flag=True, help="Every bundle in a process of its own (the old solution).")
 @click.option(
     "--bus", type=click.Choice(["nats", "local"]), default="nats", show_default=True, help="local: one process."
@@ -66,6 +77,20 @@ class NodeOptions:
     "--trust", default="", metavar="DIR", help="This machine's directory of `gridlink init --cluster|--uplink`."
 )
 @click.option("--for", "for_s", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="End after so long.")
+@click.option(
+    "--watchdog",
+    type=click.Choice(MODES),
+    help="What becomes of a module in mode node that keeps the event loop to itself; limits are in DIR/watchdog.json.",
+)
+@click.option(
+    "--checkpoint-every",
+    "checkpoint_s",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often modules' states are kept for a crash; 0: only when they stop.",
+)
 @click.option("--json-logs", is_flag=True, help="Log records as JSON, one a line.")
 @click.option("--view/--no-view", default=None, help="A live view; the default on a terminal.")
 @click.version_option(gridlink.__version__, prog_name="gridlink-node")
@@ -96,9 +121,11 @@ def checked(
     trust: str,
     for_s: float,
     json_logs: bool,
+    watchdog: str | None,
+    checkpoint_s: float,
 ) -> NodeOptions:
     """The settings, as the options say. Raises ManagedDirectoryInvalid, AddressInvalid, click.UsageError."""
-    if bus == "local" and (mode == "process" or without_nodemanager):
+    if bus == "local" and (mode in ("process", "fork") or without_nodemanager):
         raise click.UsageError("--bus local is one process: it goes with mode node, and needs the NodeManager")
     if mode == "node" and without_nodemanager:
         raise click.UsageError("--mode node needs the NodeManager: leave --without-nodemanager out")
@@ -116,6 +143,8 @@ def checked(
         nodemanager=not without_nodemanager,
         for_s=for_s,
         json_logs=json_logs,
+        watchdog=checked_watchdog(directory, watchdog),
+        checkpoint_s=checkpoint_s,
         trust=checked_trust(directory, trust, site, given_bus=bus == "local" or bool(url)),
     )
 
@@ -155,30 +184,51 @@ def guardian_command(options: NodeOptions) -> list[str]:
     server_file = write_server_file(options) if options.bus == "nats" and not options.url else ""
     settings = encode(node_settings(options)).decode()
     logs = "json" if options.json_logs else "lines"
-    arguments = [str(options.state), server_file, str(options.for_s), logs, settings]
+    arguments = [str(options.state), server_file, str(options.for_s), logs, modes(options), settings]
     return [sys.executable, "-m", "appmanager.guardian", *arguments]
 
 
+def modes(options: NodeOptions) -> str:
+    """The modes in which bundles are to run, so far as they can be read: the guardian prepares for `fork`."""
+    policy = Policy(options.mode, options.nodemanager, processes=options.bus == "nats")
+    return " ".join(sorted({planned.mode for planned in read_plan(options.managed, policy) if not planned.refused}))
+
+
 def write_server_file(options: NodeOptions) -> str:
-    """Writes nats-server's configuration with a port that is free; returns its path. Raises ServerUnreachable."""
+    """Writes nats-server's configuration; returns its path, and on a second line the JetStream server's, if it has one.
+
+    Raises ServerUnreachable, ConfigInvalid, TrustInvalid.
+    """
     find_program()
     directory = options.state / "nats"
     directory.mkdir(exist_ok=True)
     file = directory / "nats-server.conf"
+    leaf = plan_leaf(options.managed, options.managed / SITE_FILE, options.node, _clustered(options))
+    text = server_text(options, directory)
+    if leaf is None:
+        write_privately(file, text)
+        return str(file)
+    write_privately(file, with_leaf_listener(text, leaf.port, leaf.password))
+    return f"{file}\n{write_leaf_file(leaf, options.site, options.state / LEAF_DIR, write_privately)}"
+
+
+def _clustered(options: NodeOptions) -> bool:
+    return options.trust is not None and options.trust.cluster is not None
+
+
+def server_text(options: NodeOptions, directory: Path) -> str:
+    """The configuration of the node's nats-server, with a port that can be had. Raises ServerUnreachable."""
     cluster = options.trust.cluster if options.trust is not None else None
     if options.trust is not None and cluster is not None:
         check_ports(cluster)
         Routes(directory, cluster).write()
-        write_privately(file, trusted_configuration(options.trust, cluster.port, str(directory)))
-        return str(file)
+        return trusted_configuration(options.trust, cluster.port, str(directory))
     port = free_port()
     if port != STANDARD_PORT:
         click.echo(f"gridlink-node: port {STANDARD_PORT} is taken: nats-server listens on {port}", err=True)
     if options.trust is not None:
-        write_privately(file, trusted_configuration(options.trust, port, str(directory)))
-    else:
-        file.write_text(configuration(options.site, port, str(directory)))
-    return str(file)
+        return trusted_configuration(options.trust, port, str(directory))
+    return configuration(options.site, port, str(directory))
 
 
 def write_privately(file: Path, text: str) -> None:
@@ -230,9 +280,10 @@ def node_settings(options: NodeOptions) -> NodeSettings:
     nodemanager = HostSetting(
         str(PACKAGES / "nodemanager"),
         str(data / "nodemanager"),
-        config={},
+        config={"watchdog": options.watchdog},
         installed=True,
         managed_by=(f"appmanager@{options.node}",),
+        watches=True,
     )
     return NodeSettings(
         site=options.site,
@@ -244,6 +295,9 @@ def node_settings(options: NodeOptions) -> NodeSettings:
         node_file=str(options.state / "node.json"),
         trust=searching(options.trust),
         site_file=checked_site_file(options.managed),
+        states=str(options.state / "states"),
+        accepted=str(options.state / "accepted"),
+        checkpoint_s=options.checkpoint_s,
     )
 
 
@@ -258,6 +312,14 @@ def checked_site_file(managed: Path) -> str:
     return str(path)
 
 
+def checked_watchdog(managed: Path, mode: str | None) -> dict[str, Any]:
+    """The watchdog's settings in a managed directory, read and checked; `mode` counts more. Raises ConfigInvalid."""
+    path = managed / WATCHDOG_FILE
+    document = read_json(path) if path.exists() else {}
+    typed(document, WatchdogSetting, str(path)).check(str(path))
+    return {**document, "mode": mode} if mode else dict(document)
+
+
 def searching(trust: Trust | None) -> str:
     """The trust directory, where the node is to look for the site's other servers by multicast; else empty."""
     multicast = trust is not None and trust.cluster is not None and trust.cluster.discovery is not None
@@ -267,6 +329,7 @@ def searching(trust: Trust | None) -> str:
 def become_guardian(options: NodeOptions) -> NoReturn:
     """Replaces this process by the guardian: the process id stays, what was imported goes."""
     arguments = guardian_command(options)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # kept until the guardian can end in order
     os.execv(arguments[0], arguments)
 
 

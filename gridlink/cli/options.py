@@ -14,7 +14,7 @@ from gridlink.errors import GridlinkError
 if TYPE_CHECKING:
     from gridlink.node.settings import NodeFile
 
-STATE, NODE_FILE = ".gridlink", "node.json"
+STATE, NODE_FILE, SITE_FILE = ".gridlink", "node.json", "site.json"
 DEFAULT_DIRECTORY, DEFAULT_SITE = Path("managed"), "site"
 
 
@@ -26,12 +26,13 @@ class NodeNotFound(GridlinkError):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`-C DIR`, `--nats URL`, `--site` and `--machine`; empty where they weren't given."""
+    """`-C DIR`, `--nats URL`, `--site`, `--machine` and `--site-file`; empty where they weren't given."""
 
     directory: Path | None = None
     url: str = ""
     site: str = ""
     machine: str = ""
+    site_file: Path | None = None
 
     @property
     def managed(self) -> Path:
@@ -43,13 +44,15 @@ class Options:
 class Where:
     """A site to look at. `managed` is None where it is known by its URL alone.
 
-    `environment`: the credentials for its server (`NATS_NKEY`, …) that its node has written down.
+    `environment`: the credentials for its server (`NATS_NKEY`, …) that its node has written down. `site_file`: the
+    proxies through which messages to its modules go; None where there are none.
     """
 
     url: str
     site: str
     managed: Path | None
     environment: Mapping[str, str] = field(default_factory=dict)
+    site_file: Path | None = None
 
 
 def find(options: Options, environ: Mapping[str, str] = os.environ) -> Where:
@@ -58,11 +61,20 @@ def find(options: Options, environ: Mapping[str, str] = os.environ) -> Where:
     Raises NodeNotFound with the reason and what to do, AddressInvalid.
     """
     site = options.site or environ.get("GRIDLINK_SITE", "")
+    named = environ.get("GRIDLINK_SITE_FILE", "")
+    site_file = options.site_file or (Path(named) if named else None)
     url = options.url or ("" if options.directory is not None else environ.get("NATS_URL", ""))
     if url:
-        return Where(url, token(site or DEFAULT_SITE, "--site"), None)
+        return Where(url, token(site or DEFAULT_SITE, "--site"), None, site_file=site_file)
     node = _running(options)
-    return Where(node.url, token(site or node.site, "--site"), options.managed, node.environment)
+    site_file = site_file or site_file_of(options.managed)
+    return Where(node.url, token(site or node.site, "--site"), options.managed, node.environment, site_file)
+
+
+def site_file_of(managed: Path) -> Path | None:
+    """The site file that a node reads in its managed directory; None where there is none."""
+    own = managed / SITE_FILE
+    return own if own.exists() else None
 
 
 def _running(options: Options) -> NodeFile:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gridlink.codec import encode
 from gridlink.node.bundle import read_bundle
-from gridlink.node.process import FAILURE, READY
+from gridlink.node.lifeline import FAILURE, READY
 from gridlink.node.settings import NodeSettings
 
 STOP_GRACE_S = 15.0

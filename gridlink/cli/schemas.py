@@ -15,6 +15,7 @@ import click
 
 import appmanager
 import nodemanager
+from appmanager.packed import contents
 from gridlink import manifest
 from gridlink.bus import headers
 from gridlink.codec import dumps
@@ -23,6 +24,7 @@ from gridlink.document import Document, Exchange, event_document, events, exchan
 from gridlink.errors import GridlinkError, ModuleInvalid
 from gridlink.manifest import Manifest
 from gridlink.node.bundle import Bundle, find_bundles, load_alone, load_installed, read_bundle
+from gridlink.proxies import site_schema
 from gridlink.registry.entry import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,6 +49,8 @@ def documents(modules: Sequence[Described]) -> dict[str, Document]:
     """Every published document by the path of its file. Raises ModuleInvalid for two that contradict each other."""
     found = {
         "headers.json": headers.document(),
+        "site.json": site_schema.document(),
+        "bundle.json": schema_document("bundle", "a line of a packed bundle's .contents.json", contents.schema()),
         "manifest.json": schema_document("manifest", "a bundle's module.json", manifest.schema()),
         "registry.json": event_document(
             "registry",

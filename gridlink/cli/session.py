@@ -1,4 +1,7 @@
-"""A command's look at a site: a bus connection, the registry as an observer sees it, and a sender."""
+"""A command's look at a site: a bus connection, the registry as an observer sees it, and a sender.
+
+What a command sends to modules goes through the site's proxies, as what a module sends does.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import secrets
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from gridlink.bus.nats import NatsBus
@@ -21,19 +25,29 @@ from gridlink.module.sender import Sender
 from gridlink.registry import Entry, Registry
 from gridlink.registry.registry import JOIN_S
 
+NAME = "gridlink"  # of the commands, as a policy names them
 FAR_JOIN_S = 4.0  # a site behind a control centre: 0.8 s there and back, and packets are lost
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Session:
-    """What a command has of a site while it is connected."""
+    """What a command has of a site while it is connected. `plain` is for what no proxy wraps: what nodes answer."""
 
     where: Where
     machine: str
     bus: NatsBus
     registry: Registry
     clock: SiteClock
-    sender: Sender
+    plain: Sender
+
+    @cached_property
+    def sender(self) -> Sender:
+        """Sends to modules. Raises ConfigInvalid for a site file that can't be read, or lacks its keys."""
+        if self.where.site_file is None:
+            return self.plain
+        from gridlink.cli.wrapped import wrapped  # noqa: PLC0415 - where a site has proxies
+
+        return wrapped(self.where.site_file, NAME, self.bus, self.registry)
 
     def entries(self) -> list[Entry]:
         """The site's instances, on `--machine` alone if that was given, by name."""
@@ -80,7 +94,7 @@ async def connected(where: Where, machine: str = "") -> AsyncIterator[Session]:
         clock = SiteClock()
         async with Registry(bus, machine_name(), clock, observer=True) as registry:
             bus.on_reconnect = registry.rejoin
-            yield Session(where, machine, bus, registry, clock, Sender(bus, f"gridlink@{node}"))
+            yield Session(where, machine, bus, registry, clock, Sender(bus, f"{NAME}@{node}"))
     finally:
         await bus.aclose()
 

@@ -13,15 +13,31 @@ from gridlink.cli.options import Options
 from gridlink.cli.output import JSON, print_json, print_table
 from gridlink.cli.session import Session, run, session
 from gridlink.errors import GridlinkError
+from gridlink.lifecycle import State
 from gridlink.registry import Entry
 
 
 @click.command()
 @click.argument("name", metavar="NAME|INSTANCE")
+@click.option("--memory", is_flag=True, help="What it takes, instead: its process, and its own Python objects.")
+@click.option(
+    "--trace",
+    "trace_s",
+    type=click.FloatRange(min=0.1, max=600),
+    metavar="S",
+    help="With --memory: watch for S seconds which of its lines allocate what stays.",
+)
 @JSON
 @click.pass_obj
-def command(options: Options, name: str, as_json: bool) -> None:
+def command(options: Options, name: str, memory: bool, trace_s: float | None, as_json: bool) -> None:
     """Show a module: description, state, requests, events and counters; --json has the JSON Schemas."""
+    if trace_s is not None and not memory:
+        raise click.UsageError("--trace goes with --memory")
+    if memory:
+        from gridlink.cli.show_memory import show_memory  # noqa: PLC0415 - its types are for this alone
+
+        run(show_memory(options, name, trace_s, as_json))
+        return
     run(_show(options, name, as_json))
 
 
@@ -58,16 +74,28 @@ async def described(site: Session, entry: Entry) -> dict[str, Any]:
         "publishes": resolved(entry.publishes),
         "subscribes": resolved(entry.subscribes),
         "counters": await _counters(site, entry),
+        "health": await _health(site, entry) if entry.state is State.RUNNING else None,
     }
 
 
 async def _counters(site: Session, entry: Entry) -> dict[str, Any] | None:
     try:
-        found = await site.sender.request(f"{NODE}@{entry.node}", "counters", timeout_s=2.0)
+        found = await site.plain.request(f"{NODE}@{entry.node}", "counters", timeout_s=2.0)
     except GridlinkError:
         return None  # the module's node is gone or silent: what is known of it is shown all the same
     counters: dict[str, Any] | None = found.get(entry.instance)
     return counters
+
+
+async def _health(site: Session, entry: Entry) -> dict[str, str] | None:
+    """What the module says of itself: why it isn't healthy, and why it is busy; empty where it is neither."""
+    try:
+        found: dict[str, str] = await site.plain.request(
+            f"{NODE}@{entry.node}", "health", entry.instance, timeout_s=5.0
+        )
+    except GridlinkError:
+        return None  # as above
+    return found
 
 
 def _print(one: dict[str, Any]) -> None:
@@ -76,6 +104,9 @@ def _print(one: dict[str, Any]) -> None:
     for text in (one["reason"], one["description"]):
         if text:
             click.echo(text)
+    for what, why in (one["health"] or {}).items():
+        if why:
+            click.echo(f"{what}: {why}")
     if one["roles"]:
         click.echo(f"roles: {', '.join(one['roles'])}")
     if one["managed_by"]:

@@ -1,4 +1,4 @@
-"""The table of `gridlink bench soak` for people."""
+"""The tables of `gridlink bench soak` and `modules` for people."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from rich.table import Table
 _HELD = {True: "yes", False: "NO", None: ""}
 
 
-def soak_table(report: dict[str, Any]) -> Table:
+def soak_table(report: dict[str, Any], title: str = "Soak") -> Table:
     """Each figure beside the most that it may be."""
-    table = Table("part", "what", "measured", "at most", "held", title="Soak")
+    table = Table("part", "what", "measured", "at most", "held", title=title)
     for column in table.columns[2:4]:
         column.justify = "right"
     last = ""

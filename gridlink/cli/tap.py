@@ -3,70 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import Counter
-from dataclasses import dataclass
-from typing import Any
+import contextlib
 
 import click
 
-from gridlink import address
+from gridlink.bus.mirror import Wish
+from gridlink.cli.listening import Passed, listening
 from gridlink.cli.options import Options
 from gridlink.cli.output import JSON, on_terminal, print_json, print_table
 from gridlink.cli.session import run, session
-from gridlink.codec import dumps, loads
-from gridlink.errors import PayloadInvalid
-from gridlink.message import Message
+from gridlink.cli.tap_summary import COLUMNS, Summary
+from gridlink.cli.tap_text import line, shown
+from gridlink.registry import Entry
 
 QUEUED = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """Which messages to show; empty parts let everything pass."""
-
-    roles: tuple[str, ...] = ()
-    topics: tuple[str, ...] = ()
-    types: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
-
-    def wants(self, message: Message) -> bool:
-        """Whether a message is to be shown. Gridlink's own (registry, schemas) never are."""
-        kind, _, name = message.address.partition(".")
-        if kind == "registry" or name.partition(".")[2].startswith("_"):
-            return False
-        if (self.roles or self.topics) and name not in (self.roles if kind == "role" else self.topics):
-            return False
-        if self.types and message.type not in self.types:
-            return False
-        return not self.sources or message.source in self.sources or message.source.partition("@")[0] in self.sources
-
-
-def shown(message: Message, time_s: float) -> dict[str, Any]:
-    """A message for programs."""
-    kind, _, name = message.address.partition(".")
-    to = address.readable(message.address) if kind == "instance" else name
-    try:
-        payload = loads(message.payload) if message.payload else None
-    except PayloadInvalid:
-        payload = message.payload.decode("utf-8", "replace")
-    return {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time_s)) + f".{int(time_s * 1000) % 1000:03d}Z",
-        "kind": "event" if kind == "topic" else "request",
-        "from": message.source,
-        "to": to,
-        "to_kind": kind,
-        "type": message.type,
-        "id": message.id,
-        "payload": payload,
-    }
-
-
-def line(one: dict[str, Any]) -> str:
-    """A message for people."""
-    arrow = "=>" if one["kind"] == "event" else "->"
-    body = "" if one["payload"] is None else " " + dumps(one["payload"]).decode()
-    return f"{one['time'][11:-1]} {one['from'] or '?'} {arrow} {one['to_kind']} {one['to']} {one['type']}{body}"
 
 
 @click.command()
@@ -75,7 +25,9 @@ def line(one: dict[str, Any]) -> str:
 @click.option("--type", "types", multiple=True, metavar="TYPE", help="Messages of this type; can be given again.")
 @click.option("--from", "sources", multiple=True, metavar="INSTANCE", help="Sent by this instance or module.")
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after so many messages.")
-@click.option("--summary", is_flag=True, help="At the end, who has talked to whom and how often, instead.")
+@click.option("--for", "for_s", type=click.FloatRange(min=0.1), metavar="SECONDS", help="End after so long.")
+@click.option("--summary", is_flag=True, help="At the end, who has talked to whom, how often and how fast, instead.")
+@click.option("--mermaid", is_flag=True, help="The summary as a Mermaid diagram.")
 @JSON
 @click.pass_obj
 def command(
@@ -85,60 +37,79 @@ def command(
     types: tuple[str, ...],
     sources: tuple[str, ...],
     count: int | None,
+    for_s: float | None,
     summary: bool,
+    mermaid: bool,
     as_json: bool,
 ) -> None:
-    """Show the messages on the site as they pass, until --count or Ctrl-C.
+    """Show the messages on the site as they pass, until --count, --for or Ctrl-C.
 
-    Events (=>) are always seen. Requests (->) between modules of one node are handed over inside of it and do not
-    cross NATS: those are not seen; requests to other nodes and machines are. Replies are not shown.
+    Events (=>) are heard as they cross NATS. Requests (->), replies (<-) and errors (<!) are shown by the nodes that
+    serve them, while a tap asks for it: also those between modules of one node, which nobody else ever sees. Sealed
+    payloads stay sealed. An INSTANCE is name@node, or a module's name for all of its instances.
     """
-    passed: Counter[tuple[str, str, str]] = Counter()
-    try:
-        run(_tap(options, Wish(roles, topics, types, sources), count, passed if summary else None, as_json))
-    except KeyboardInterrupt:
-        if not summary:
-            return
-    if summary:
-        _print_summary(passed, as_json)
+    wish = Wish(roles=roles, topics=topics, types=types, sources=sources)
+    tap = Tap(as_json, Summary() if summary or mermaid else None)
+    with contextlib.suppress(KeyboardInterrupt):
+        run(tap.run(options, wish, count, for_s))
+    if tap.summary is not None:
+        _print_summary(tap.summary, tap.entries, as_json, mermaid)
 
 
-async def _tap(options: Options, wish: Wish, count: int | None, passed: Counter[Any] | None, as_json: bool) -> None:
-    queue: asyncio.Queue[tuple[float, Message]] = asyncio.Queue(QUEUED)
-    missed = 0
+class Tap:
+    """One run of the command. `summary`: counts the messages, instead of showing them."""
 
-    def heard(message: Message) -> None:
-        nonlocal missed
-        if not wish.wants(message):
-            return
-        if queue.full():
-            missed += 1
-            return
-        queue.put_nowait((time.time(), message))
+    def __init__(self, as_json: bool, summary: Summary | None) -> None:
+        self.summary = summary
+        self.entries: list[Entry] = []  # of the site, as far as the registry tells
+        self._as_json = as_json
+        self._queue: asyncio.Queue[Passed] = asyncio.Queue(QUEUED)
+        self._left_out = 0
 
-    async with session(options) as site:
-        await site.bus.overhear(heard)
-        if on_terminal() and not as_json:
-            click.echo(f"listening at site {site.where.site} of {site.where.url}; Ctrl-C ends it", err=True)
-        left = count
-        while left is None or left > 0:
-            time_s, message = await queue.get()
-            one = shown(message, time_s)
-            if passed is not None:
-                passed[one["from"], f"{one['to_kind']} {one['to']}", one["type"]] += 1
-            elif as_json:
-                print_json(one, indent=False)
-            else:
-                click.echo(line(one))
-            if missed:
-                click.echo(f"gridlink: {missed} messages came too fast to be shown", err=True)
-                missed = 0
-            left = left and left - 1
+    async def run(self, options: Options, wish: Wish, count: int | None, for_s: float | None) -> None:
+        """Until `count` messages or `for_s` seconds have passed. Raises AccessDenied, and what `session` raises."""
+        async with session(options) as site:
+            self.entries = site.entries()
+            async with listening(site.bus, wish, self._heard, self._leave_out):
+                if on_terminal() and not self._as_json:
+                    where = f"site {site.where.site} of {site.where.url}"
+                    click.echo(f"listening at {where}; Ctrl-C ends it", err=True)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(for_s):
+                        await self._take(count)
+            self.entries = site.entries()
+
+    def _heard(self, passed: Passed) -> None:
+        if self._queue.full():
+            self._left_out += 1
+        else:
+            self._queue.put_nowait(passed)
+
+    def _leave_out(self, number: int) -> None:
+        self._left_out += number
+
+    async def _take(self, count: int | None) -> None:
+        while count is None or count > 0:
+            self._take_one(await self._queue.get())
+            count = count and count - 1
+
+    def _take_one(self, passed: Passed) -> None:
+        if self.summary is not None:
+            self.summary.add(passed)
+            self.summary.left_out += self._left_out
+        elif self._as_json:
+            print_json(shown(passed), indent=False)
+        else:
+            click.echo(line(shown(passed)))
+        if self._left_out:
+            click.echo(f"gridlink: {self._left_out} messages came too fast to be shown", err=True)
+            self._left_out = 0
 
 
-def _print_summary(passed: Counter[tuple[str, str, str]], as_json: bool) -> None:
-    rows = [(*who, number) for who, number in passed.most_common()]
-    if as_json:
-        print_json({"messages": [dict(zip(("from", "to", "type", "count"), row, strict=True)) for row in rows]})
+def _print_summary(summary: Summary, entries: list[Entry], as_json: bool, mermaid: bool) -> None:
+    if mermaid:
+        click.echo(summary.mermaid(entries))
+    elif as_json:
+        print_json(summary.document(entries))
     else:
-        print_table(("from", "to", "type", "count"), [(*row[:3], str(row[3])) for row in rows])
+        print_table(COLUMNS, summary.table())

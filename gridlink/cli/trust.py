@@ -17,6 +17,7 @@ from gridlink.bus import trust
 from gridlink.bus.cluster import hub_configuration
 from gridlink.bus.trust import ClusterFile, Discovery, UplinkFile, server_name
 from gridlink.cli.certificates import Authority, authority, check_installed, issue, user, write_secret
+from gridlink.cli.trust_policy import RuleDocument, modules_of, rights
 from gridlink.codec import dumps
 from gridlink.config import read_json, typed
 from gridlink.errors import TrustInvalid
@@ -31,6 +32,8 @@ class Desk:
 
     site: str
     hosts: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of each machine; the first one is announced
+    policy: tuple[RuleDocument, ...] | None = None  # rules that the machines' users are bound to; None for no bounds
+    modules: dict[str, tuple[str, ...]] = field(default_factory=dict)  # that a machine runs; any, if it isn't named
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +46,27 @@ class Network:
     discovery: Discovery | None = field(default_factory=Discovery)
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the users of the machines may send. `policy`: None keeps what the desk has; `lifted`: no bounds any more."""
+
+    policy: tuple[RuleDocument, ...] | None = None
+    modules: tuple[str, ...] = ()  # `MACHINE=MODULE,…`
+    lifted: bool = False
+
+
 def make_cluster(
-    directory: Path, site: str, machines: Sequence[str], hosts: Mapping[str, Sequence[str]], network: Network
+    directory: Path,
+    site: str,
+    machines: Sequence[str],
+    hosts: Mapping[str, Sequence[str]],
+    network: Network,
+    bounds: Bounds = Bounds(),
 ) -> list[Path]:
     """Makes a directory a machine, and `operator` for commands from elsewhere; returns them. Raises TrustInvalid.
 
-    `hosts`: names or addresses of a machine, its own name where none is given. Machines of an earlier call stay.
+    `hosts`: names or addresses of a machine, its own name where none is given. Machines of an earlier call stay, and so
+    do its bounds.
     """
     check_installed()
     desk = _desk(directory, token(site, "--cluster"))
@@ -65,12 +83,16 @@ def make_cluster(
     if not beacon.exists():
         write_secret(beacon, os.urandom(32).hex().encode())
     users = {name: user(_made(directory / name) / trust.NODE_SEED) for name in (*known, OPERATOR)}
-    (directory / DESK).write_bytes(dumps(asdict(Desk(site, known)), indent=True) + b"\n")
+    policy = None if bounds.lifted else desk.policy if bounds.policy is None else bounds.policy
+    modules = {**desk.modules, **modules_of(bounds.modules, known)}
+    permissions = {} if policy is None else rights(policy, known, modules, site)
+    (directory / DESK).write_bytes(dumps(asdict(Desk(site, known, policy, modules)), indent=True) + b"\n")
     for machine, names in known.items():
         routes = () if network.discovery else tuple(f"{other[0]}:{network.route_port}" for other in known.values())
         file = ClusterFile(
-            site, machine, names[0], users, network.listen, network.port, network.route_port, network.discovery, routes
-        )
+            site, machine, names[0], users, network.listen, network.port, network.route_port, network.discovery, routes,
+            permissions,
+        )  # fmt: skip
         _make_machine(directory, file, names, ca, known_before=desk.hosts.get(machine) == names)
     shutil.copy(directory / trust.CA, directory / OPERATOR / trust.CA)
     _operator_environment(directory / OPERATOR, site, [f"tls://{n[0]}:{network.port}" for n in known.values()])

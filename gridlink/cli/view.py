@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import logging
 import os
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from rich.live import Live
 
 from gridlink import address
 from gridlink.bus.protocol import Answer
-from gridlink.cli.options import Where
+from gridlink.cli.options import Where, site_file_of
 from gridlink.cli.session import Session, connected
 from gridlink.cli.view_model import SiteView
 from gridlink.cli.view_render import render
@@ -108,15 +109,17 @@ class _Watcher:
             loop.add_signal_handler(number, self._end)
         tasks = Tasks("view")
         tasks.spawn(self._follow_site(tasks), name="site")
-        terminal = Console()
+        terminal, own = Console(), _OwnLog(self._view)
+        logging.getLogger().addHandler(own)
         try:
             with Live(console=terminal, screen=terminal.is_terminal, auto_refresh=False, redirect_stderr=False) as live:
                 while self._guardian.poll() is None:
                     self._view.logged(self._console.lines())
-                    live.update(render(self._view, self._where, terminal.height), refresh=True)
+                    live.update(render(self._view, self._where, terminal.width, terminal.height), refresh=True)
                     await asyncio.sleep(REFRESH_S)
         finally:
             await tasks.aclose()
+            logging.getLogger().removeHandler(own)
 
     def _end(self) -> None:
         if not self._view.ending:
@@ -135,7 +138,9 @@ class _Watcher:
             node = await self._node()
             self._where = f"site {node.site}   {node.url}   {self._state.parent}"
             try:
-                async with connected(Where(node.url, node.site, self._state.parent, node.environment)) as site:
+                managed = self._state.parent
+                where = Where(node.url, node.site, managed, node.environment, site_file_of(managed))
+                async with connected(where) as site:
                     for topic in TOPICS:
                         await site.bus.subscribe(address.topic(topic), "*", _Listener(self._view))
                     while True:
@@ -168,6 +173,18 @@ class _Watcher:
             self._view.tap_state(state)
         except (GridlinkError, KeyError, TypeError, ValueError):
             return  # a role oltc of another kind: the view goes without
+
+
+class _OwnLog(logging.Handler):
+    """What this process itself has to say (its connection is lost): into the model, not across the picture."""
+
+    def __init__(self, view: SiteView) -> None:
+        super().__init__(logging.WARNING)
+        self._view = view
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See logging.Handler."""
+        self._view.logged([f"the view: {record.levelname} {record.getMessage()}"])
 
 
 class _Listener:

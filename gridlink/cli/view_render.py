@@ -9,19 +9,27 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from gridlink.cli.columns import GAP, fitting
 from gridlink.cli.output import STYLES
 from gridlink.cli.view_model import SiteView
+from gridlink.registry import Entry
 
+WORTH = ("state", "module", "reason", "mode", "version", "roles")  # the first are the last to go
+SHOWN = ("module", "state", "mode", "version", "roles", "reason")
+LEAST_REASON = 20  # columns of a reason that is cut
 HEAD, HEADER, LEAST_LOG = 2, 2, 3  # lines: of the head; of the table besides its modules; for the log
 
 
-def render(view: SiteView, where: str, height: int) -> RenderableType:
-    """The picture, at most `height` lines (of 10 or more) high; `where` says which site it is of."""
+def render(view: SiteView, where: str, width: int, height: int) -> RenderableType:
+    """The picture, `width` columns wide (40 or more) and at most `height` lines (10 or more) high.
+
+    `where` says which site it is of.
+    """
     grid = _grid(view)[: max(height - 8, 1)]
     used = HEAD + (len(grid) + 1 if grid else 0)
     shown = min(len(view.modules), max(height - used - HEADER - LEAST_LOG - 1, 1))
     used += HEADER + shown
-    parts = [_head(view), Text(where, style="dim", no_wrap=True, overflow="ellipsis"), _modules(view, shown)]
+    parts = [_head(view), Text(where, style="dim", no_wrap=True, overflow="ellipsis"), _modules(view, shown, width)]
     if grid:
         parts += [Text(""), *grid]
     left = height - used - 1
@@ -42,19 +50,28 @@ def _head(view: SiteView) -> Text:
     return text
 
 
-def _modules(view: SiteView, shown: int) -> RenderableType:
+def _modules(view: SiteView, shown: int, width: int) -> RenderableType:
     if not view.modules:
         return Text("starting…", style="dim")
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", expand=True)
-    for name in ("module", "state", "mode", "version", "roles"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("reason", no_wrap=True, overflow="ellipsis", ratio=1)
-    for entry in view.modules[:shown]:
-        state = Text(entry.state.value, style=STYLES.get(entry.state.value, ""))
-        roles = ", ".join(entry.roles)
-        table.add_row(entry.instance, state, entry.mode, entry.version, roles, Text(entry.reason))
+    entries = view.modules[:shown]
+    cells = {name: [_cell(name, entry) for entry in entries] for name in WORTH}
+    wanted = {name: max(len(name), *map(len, texts)) for name, texts in cells.items()}
+    columns = fitting(wanted, width, worth=WORTH, shown=SHOWN, least={"reason": LEAST_REASON})
+    table = Table(box=None, padding=(0, GAP, 0, 0), header_style="dim")
+    for name, room in columns.items():
+        table.add_column(name, no_wrap=True, overflow="ellipsis", width=room)
+    for row in zip(*(cells[name] for name in columns), strict=True):
+        table.add_row(*(Text(text, style=STYLES.get(text, "")) for text in row))
     hidden = len(view.modules) - shown
     return Group(table, Text(f"and {hidden} more: `gridlink ls`", style="dim")) if hidden else table
+
+
+def _cell(column: str, entry: Entry) -> str:
+    if column == "module":
+        return entry.instance
+    if column == "roles":
+        return ", ".join(entry.roles)
+    return str(getattr(entry, column))
 
 
 def _grid(view: SiteView) -> list[RenderableType]:

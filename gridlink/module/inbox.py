@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import Context
 
 from gridlink.address import Address
@@ -27,12 +27,14 @@ from gridlink.errors import (
 )
 from gridlink.message import Call, Message, current
 from gridlink.module.counters import Counters, RequestCounters
+from gridlink.module.held import Held
 from gridlink.tasks import Tasks, is_cancelled
 
 log = logging.getLogger("gridlink.module")
 
 MAX_IN_FLIGHT = 64
 MAX_WAITING = 1024
+TURN_S = 0.005  # events that wait are handled so long before others have the event loop, whether handlers await or not
 WARN_EVERY_S = 1.0
 
 Events = Mapping[str, Call]  # event type -> handler
@@ -55,11 +57,15 @@ class Inbox:
         self._counters.by_type = {name: RequestCounters() for name in requests}
         self._in_flight = 0
         self._closed = False
+        self.held: Held | None = None  # what comes while the module is on its way to another process
+        self._events_wait = False
         self._warn_again_s = 0.0
         self._unsaid = 0
 
     def take_request(self, message: Message, answer: Answer) -> GridlinkError | None:
         """See gridlink.bus.Receiver."""
+        if self.held is not None:
+            return self.held.keep(message, answer)
         call = self._requests.get(message.type)
         if call is None:
             known = ", ".join(sorted(self._requests)) or "no requests"
@@ -68,15 +74,22 @@ class Inbox:
             return Stopping(f"{self._name} is stopping: {message.type} was not begun, try again")
         if self._in_flight >= MAX_IN_FLIGHT:
             self._counters.busy += 1
-            return Busy(f"{self._name} has {MAX_IN_FLIGHT} requests in flight: try again later")
+            return Busy(f"{self._name} has {MAX_IN_FLIGHT} requests in flight: {self._advice(message)}")
         if message.deadline_s is not None and message.deadline_s <= time.monotonic():
             return RequestTimeout(f"{message.type} reached {self._name} after its time: it was not begun")
         self._in_flight += 1
         self._counters.requests += 1
-        self._tasks.spawn(self._serve(call, message, answer), name=message.type, context=self._context.copy())
+        own: list[asyncio.Task[None]] = []  # asking asyncio which task runs costs more
+        serving = self._serve(call, message, answer, own)
+        own.append(self._tasks.spawn_briefly(serving, message.type, self._context.copy()))
         return None
 
-    async def _serve(self, call: Call, message: Message, answer: Answer) -> None:
+    def _advice(self, message: Message) -> str:
+        from gridlink.module.circle import advice  # noqa: PLC0415 - for those who are busy
+
+        return advice(self._tasks, message)
+
+    async def _serve(self, call: Call, message: Message, answer: Answer, own: list[asyncio.Task[None]]) -> None:
         current.set(message)
         counters, began_ns = self._counters.by_type[message.type], time.perf_counter_ns()
         try:
@@ -86,7 +99,7 @@ class Inbox:
         except asyncio.CancelledError:
             if is_cancelled():
                 text = f"{self._name} was stopped while it handled {message.type}: it may still be done"
-                await answer(ConnectionLost(text))
+                answer(ConnectionLost(text))
                 raise
             self._counters.errors += 1
             result = HandlerFailed(f"{self._name}, {message.type}: it awaited something that was cancelled")
@@ -95,13 +108,14 @@ class Inbox:
             log.exception("%s: the handler of %s raised", self._name, message.type)
             result = HandlerFailed(f"{self._name}, {message.type}: {type(error).__name__}: {error}")
         finally:
+            self._tasks.leave(own.pop())
             self._in_flight -= 1
             counters.requests += 1
             counters.processing_ns += time.perf_counter_ns() - began_ns
         if isinstance(result, GridlinkError):
             counters.errors += 1
             counters.last_error = f"{result.code}:{result}"
-        await answer(result)
+        answer(result)
 
     def take_event(self, message: Message) -> None:
         """See gridlink.bus.Receiver."""
@@ -112,15 +126,21 @@ class Inbox:
             topic.waiting.popleft()
             self._counters.dropped_events += 1
         topic.waiting.append(message)
-        if not topic.running:
-            topic.running = True
-            name = f"{message.address}.{message.type}"
-            self._tasks.spawn(self._drain(topic), name=name, context=self._context.copy())
+        if not topic.running and not self._events_wait:
+            self._begin(topic, f"{message.address}.{message.type}")
+
+    def _begin(self, topic: _Topic, name: str) -> None:
+        topic.running = True
+        self._tasks.spawn(self._drain(topic), name=name, context=self._context.copy())
 
     async def _drain(self, topic: _Topic) -> None:
         try:
-            while topic.waiting:
+            turn_ends_s = time.monotonic() + TURN_S
+            while topic.waiting and not self._events_wait:
                 await self._handle(topic.handlers, topic.waiting.popleft())
+                if time.monotonic() > turn_ends_s:
+                    await asyncio.sleep(0)
+                    turn_ends_s = time.monotonic() + TURN_S
         finally:
             topic.running = False
 
@@ -151,19 +171,78 @@ class Inbox:
         self._warn_again_s, self._unsaid = now_s + WARN_EVERY_S, 0
         log.warning("%s: an event %s of %s: %s%s", self._name, message.type, message.source or "?", error, more)
 
-    async def aclose(self, grace_s: float) -> None:
-        """Takes nothing more, lets handlers finish for `grace_s`, then cancels them."""
+    async def hold(self, held: Held, grace_s: float) -> None:
+        """Begins nothing more and keeps what comes, until `go_on`; returns when all that was begun has ended.
+
+        Raises Busy where that takes longer than `grace_s`.
+        """
+        self.held, self._events_wait = held, True
+        await self._tasks.wait(grace_s)
+        if count := len(self._tasks):
+            names = ", ".join(sorted({task.get_name() for task in self._tasks}))
+            raise Busy(f"{self._name} still handles {count} messages ({names}) after {grace_s:g} s: try again later")
+
+    def hold_events(self) -> None:
+        """Lets events wait, until `go_on`: those of a former instance come first."""
+        self._events_wait = True
+
+    def waiting(self) -> list[Message]:
+        """The events that wait, in order of arrival by topic."""
+        return [message for topic in self._topics.values() for message in topic.waiting]
+
+    def go_on(self, earlier: Iterable[Message] = ()) -> None:
+        """Takes requests again and handles events that wait: first those that came `earlier`, elsewhere; none twice."""
+        self.held, self._events_wait = None, False
+        known: set[tuple[str, str]] = set()
+        for message in reversed(list(earlier)):
+            topic = self._topics.get(message.address)
+            if topic is not None and message.type in topic.handlers:
+                known.add((message.source, message.id))
+                topic.earlier.appendleft(message)
+        for where, topic in self._topics.items():
+            own = (m for m in topic.waiting if not m.id or (m.source, m.id) not in known)
+            topic.waiting = deque((*topic.earlier, *own))
+            topic.earlier.clear()
+            if topic.waiting and not topic.running:
+                self._begin(topic, f"{where}, which waited")
+
+    async def handle(self, message: Message) -> bytes:
+        """Handles a request that another inbox has kept, and returns its reply. Raises what it was answered with."""
+        reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        def answer(result: bytes | GridlinkError) -> None:
+            if reply.done():
+                return
+            if isinstance(result, GridlinkError):
+                reply.set_exception(result)
+            else:
+                reply.set_result(result)
+
+        refused = self.take_request(message, answer)
+        if refused is not None:
+            raise refused
+        return await reply
+
+    def renew(self, requests: Mapping[str, Call], events: Mapping[Address, Events]) -> None:
+        """Has the handlers of another copy of the module called from now on."""
+        self._requests = requests
+        for where, handlers in events.items():
+            self._topics[where].handlers = handlers
+
+    async def aclose(self, grace_s: float, cancelled_within_s: float = 5.0) -> None:
+        """Takes nothing more, lets handlers finish for `grace_s`, then cancels them, which may take a while too."""
         self._closed = True
         await self._tasks.wait(grace_s)
-        await self._tasks.aclose()
+        await self._tasks.aclose(cancelled_within_s)
 
 
 class _Topic:
     """The events of one topic that wait, and their handlers by type."""
 
-    __slots__ = ("handlers", "running", "waiting")
+    __slots__ = ("earlier", "handlers", "running", "waiting")
 
     def __init__(self, handlers: Events) -> None:
         self.handlers = handlers
         self.waiting: deque[Message] = deque()
+        self.earlier: deque[Message] = deque()
         self.running = False

@@ -9,25 +9,43 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-from collections.abc import Callable, Coroutine, Sequence
+import math
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gridlink import address
 from gridlink.address import Address
 from gridlink.bus.protocol import Bus, Subscription
 from gridlink.contract import Contract, Served
-from gridlink.errors import ANYTHING, GridlinkError, StartFailed, raised_at
+from gridlink.errors import ANYTHING, ConfigInvalid, GridlinkError, StartFailed, StateInvalid, Stopping, raised_at
 from gridlink.lifecycle import State, advance
 from gridlink.message import Call, Message
+from gridlink.module import hooks
 from gridlink.module.counters import Counters
+from gridlink.module.held import Forward, Held
 from gridlink.module.inbox import Inbox
 from gridlink.module.module import Environment, Module, make
 from gridlink.module.owner import owner
+from gridlink.module.state import has_snapshot, restored, taken
 from gridlink.module.steps import Tell, in_one_step, step_by_step
 from gridlink.module.threads import Threads
 from gridlink.proxies import Proxy, begin_trace, incoming, validate_incoming
-from gridlink.tasks import is_cancelled
+from gridlink.tasks import ContainedTasks, is_cancelled
+
+if TYPE_CHECKING:
+    from gridlink.module.durable import DurableTopic
+
+R = TypeVar("R")
+
+CANCELLED_WITHIN_S = 5.0
+SNAPSHOT_WITHIN_S = 2.0
+LEAST_S = 0.2
+HOLD_GRACE_S = 2.0  # for handlers in flight, before a module moves: whoever asks it meanwhile waits so long
+HAND_OVER_WITHIN_S = 5.0
+Kept = dict[Address, dict[str, Call]]
 
 
 class Instance:
@@ -52,20 +70,98 @@ class Instance:
         self._on_step = on_step
         self._threads = Threads(self.name)
         self._subscriptions: list[Subscription] = []
+        self._kept: list[DurableTopic] = []
         self._context = context
         self._context.run(owner.set, self.name)
         self._module: Module[Any] | None = None
         self._inbox: Inbox | None = None
+        self.state_to_restore: bytes | None = None
+        self.before_stop: Callable[[Instance], Awaitable[None]] | None = None
+        self.follows = False  # it takes over from a former instance that waits for it
+        self._held: Held | None = None
+        self._forward: Forward | None = None
+
+    @property
+    def has_snapshot(self) -> bool:
+        """Whether the module has a state to keep."""
+        return has_snapshot(self._cls)
+
+    @property
+    def module(self) -> str:
+        """The module's name."""
+        return self._environment.manifest.name
+
+    @property
+    def version(self) -> str:
+        """The module's."""
+        return self._environment.manifest.version
+
+    async def snapshot(self) -> bytes:
+        """The module's state as JSON. Raises StateInvalid, also where it takes longer than SNAPSHOT_WITHIN_S."""
+        if self._module is None:
+            raise StateInvalid(f"{self.name} doesn't run")
+        try:
+            state: bytes = await self._hook("snapshot()", taken(self._module), SNAPSHOT_WITHIN_S)
+        except TimeoutError as error:
+            raise StateInvalid(str(error)) from error
+        return state
+
+    @property
+    def configurable(self) -> bool:
+        """Whether it can take another configuration now: it runs, and isn't about to be followed by another."""
+        return self._module is not None and self.state is State.RUNNING and self._held is None
+
+    async def configure(self, new: Any) -> None:
+        """Has the module take `new`, a value of its Config's type. Raises ConfigInvalid: the old values stay."""
+        if not self.configurable:
+            raise ConfigInvalid(f"{self.name} is {self.state}, or about to be: it takes a configuration while it RUNs")
+        await hooks.configure(self, new)
+        self._environment = replace(self._environment, config=new)
+
+    async def unhealthy(self) -> str:
+        """Why the module isn't healthy; empty where it is. See gridlink.module.hooks."""
+        return await hooks.unhealthy(self)
+
+    async def busy(self) -> str:
+        """Why the module would rather not be ended now; empty where it can be. See gridlink.module.hooks."""
+        return await hooks.busy(self)
+
+    async def ask(self, name: str, hook: Callable[[Module[Any]], Coroutine[Any, Any, R]], within_s: float) -> R:
+        """What a hook of the running module returns. Raises what it raises, Stopping, TimeoutError."""
+        if self._module is None:
+            raise Stopping(f"{self.name} is {self.state}")
+        answer: R = await self._hook(name, hook(self._module), within_s)
+        return answer
+
+    @property
+    def environment(self) -> Environment:
+        """What its node has given it."""
+        return self._environment
+
+    def roots(self) -> list[Any]:
+        """What all Python objects of the module hang on: itself, and the coroutines of its tasks."""
+        return [self._module, *(task.get_coro() for task in self._environment.tasks)]
+
+    @property
+    def thread_cpu_ns(self) -> int:
+        """The CPU time of its handlers that run in threads, in nanoseconds."""
+        return self._threads.cpu_ns
 
     async def start(self) -> None:
         """Makes and starts the module and connects it. Raises StartFailed with the reason, everything rolled back."""
+        await self._started(self._connect)
+
+    async def _started(self, connect: Callable[[Module[Any]], Awaitable[None]]) -> None:
         within_s = self._cls.start_within_s
         try:
             made = partial(self._context.run, make, self._cls, self._environment)
             module = in_one_step(self._on_step, self.name, made)
+            if self.state_to_restore is not None:
+                restoring = restored(module, self.state_to_restore)
+                await self._hook("restore()", step_by_step(self._on_step, self.name, restoring), within_s)
             await self._hook("start()", step_by_step(self._on_step, self.name, module.start()), within_s)
             self._module = module
-            await self._connect(module)
+            await connect(module)
         except BaseException as error:
             await self._end(grace_s=0.0)
             if not isinstance(error, ANYTHING):
@@ -82,27 +178,52 @@ class Instance:
             )
 
     async def _connect(self, module: Module[Any]) -> None:
-        requests = {served.type: self._request_call(module, served) for served in self.contract.requests.values()}
-        events: dict[Address, dict[str, Call]] = {}
-        for heard in self.contract.heard:
-            call = _event_call(getattr(module, heard.handler), heard.payload is not None)
-            wrapped = incoming(self._proxies, validate_incoming(heard.payload, None, call))
-            events.setdefault(address.topic(heard.topic), {})[heard.type] = wrapped
+        requests, events, kept = self._calls(module)
         inbox = self._inbox = Inbox(self.name, requests, events, self._context, self.counters)
+        if self.follows:
+            inbox.hold_events()
         for heard in self.contract.heard:
             where = address.topic(heard.topic)
+            if where in kept:
+                continue
             self._subscriptions.append(await self._bus.subscribe(where, heard.type, inbox))
         for where in (address.instance(self.name), *map(address.role, self.contract.roles)):
             self._subscriptions.append(await self._bus.serve(where, inbox))
+        for where, handlers in kept.items():
+            await self._read(where, handlers)
+
+    def _calls(self, module: Module[Any]) -> tuple[dict[str, Call], dict[Address, dict[str, Call]], Kept]:
+        """The module's handlers of requests by type, of events by topic and type, and those of durable topics."""
+        requests = {served.type: self._request_call(module, served) for served in self.contract.requests.values()}
+        events: dict[Address, dict[str, Call]] = {}
+        for heard in self.contract.heard:
+            handler = getattr(module, heard.handler)
+            wrapped = incoming(self._proxies, validate_incoming(heard.payload, None, handler))
+            events.setdefault(address.topic(heard.topic), {})[heard.type] = wrapped
+        return requests, events, {where: events.pop(where) for where in self._durable if where in events}
+
+    @property
+    def _durable(self) -> list[Address]:
+        """The topics that are read from JetStream."""
+        environment = self._environment
+        return [address.topic(name) for name in environment.manifest.durable] if environment.durable_topics else []
+
+    async def _read(self, where: Address, handlers: dict[str, Call]) -> None:
+        from gridlink.module.durable import DurableTopic  # noqa: PLC0415 - where a bundle declares one
+
+        topics = self._environment.durable_topics
+        if topics is not None:
+            durable = DurableTopic(self.name, topics, where, handlers, self._context, self.counters)
+            self._kept.append(durable)
+            await durable.open()
 
     def _request_call(self, module: Module[Any], served: Served) -> Call:
         handler = getattr(module, served.handler)
         if served.thread:
             handler = _in_thread(self._threads, handler)
-        call = _event_call(handler, served.payload is not None)
-        return incoming(self._proxies, validate_incoming(served.payload, served.reply, call))
+        return incoming(self._proxies, validate_incoming(served.payload, served.reply, handler))
 
-    async def _hook(self, name: str, hook: Coroutine[Any, Any, None], within_s: float) -> None:
+    async def _hook(self, name: str, hook: Coroutine[Any, Any, Any], within_s: float) -> Any:
         """Runs a hook of the module in the module's context, with a time limit."""
         task = self._environment.tasks.spawn(hook, name=name, context=self._context.copy(), awaited=True)
         done, _ = await asyncio.wait({task}, timeout=within_s)
@@ -111,13 +232,15 @@ class Instance:
             raise TimeoutError(f"{name} did not return within {within_s:g} s")
         if task.cancelled():
             raise RuntimeError(f"CancelledError: {name} awaited something that was cancelled")
-        task.result()
+        return task.result()
 
     async def _repeat(self, handler: Callable[[], Any], seconds: float) -> None:
         clock, log = self._environment.clock, self._environment.log
         due_s = clock.now() + seconds
         while True:
             await clock.sleep_until(due_s)
+            if self._held is not None:
+                return  # its successor's timers go on
             begin_trace()
             try:
                 await handler()
@@ -135,54 +258,149 @@ class Instance:
             now_s = clock.now()
             due_s = due_s + seconds if due_s <= now_s < due_s + seconds else now_s + seconds
 
-    async def stop(self) -> None:
-        """Disconnects the module, lets its handlers finish for a while, and runs its `stop`. Errors are logged."""
+    async def stop(self, within_s: float = math.inf) -> None:
+        """Disconnects the module, lets its handlers finish for a while, and runs its `stop`. Errors are logged.
+
+        All of it ends in about `within_s`, also where the module would take longer.
+        """
+        if self._held is not None:
+            await self._hand_over(self._held, min(within_s, HAND_OVER_WITHIN_S))
         if self.state is not State.RUNNING:
             return
-        grace_s = self._cls.stop_within_s
         self.state = advance(self.state, State.STOPPING)
-        await self._end(grace_s)
+        await self._end(self._cls.stop_within_s, time.monotonic() + within_s)
         self.state = advance(self.state, State.STOPPED)
 
-    async def _end(self, grace_s: float) -> None:
+    async def hold(self, keep: Callable[[Instance], Awaitable[bytes | None]], forward: Forward) -> None:
+        """Ends the module, but keeps what comes for it, until `go_on`, or `stop`, which has a successor handle it.
+
+        Lets handlers finish, then calls `keep`, which takes the state. Where one of them fails the module goes on as it
+        was, and the error is raised: Busy, StateInvalid, OSError. Asked twice, it does nothing.
+        """
+        inbox = self._inbox
+        if self._held is not None:
+            return
+        if inbox is None or self.state is not State.RUNNING:
+            raise Stopping(f"{self.name} is {self.state}: only a RUNNING module can be moved")
+        held = self._held = Held(self.name)
+        try:
+            await self._close_kept(HOLD_GRACE_S)
+            await inbox.hold(held, min(HOLD_GRACE_S, self._cls.stop_within_s))
+            self.state_to_restore = await keep(self)
+        except BaseException:
+            self._held = None
+            await self._reopen(inbox)
+            raise
+        self._forward = forward
+        self.state = advance(self.state, State.STOPPING)
+        await self._end_module(self._cls.stop_within_s, math.inf)
+        self.state = advance(self.state, State.STOPPED)
+
+    async def go_on(self) -> None:
+        """Starts the module again after `hold`, from the state that was kept; what came meanwhile is handled.
+
+        Raises StartFailed: what came is refused, and the instance is no more.
+        """
+        held, inbox = self._held, self._inbox
+        if held is None or inbox is None:
+            return
+        self._environment = replace(self._environment, tasks=ContainedTasks(self.name))
+        self._threads = Threads(self.name)
+        self.state, self._held = advance(self.state, State.STARTING), None
+        try:
+            await self._started(self._renewed)
+        finally:
+            await held.hand_over(inbox.handle, HAND_OVER_WITHIN_S)  # a closed inbox refuses them
+
+    async def _renewed(self, module: Module[Any]) -> None:
+        if self._inbox is not None:
+            requests, events, _ = self._calls(module)
+            self._inbox.renew(requests, events)
+            await self._reopen(self._inbox)
+
+    async def _reopen(self, inbox: Inbox) -> None:
+        held = inbox.held
+        inbox.go_on()
+        if self._module is not None:
+            for where, handlers in self._calls(self._module)[2].items():
+                await self._read(where, handlers)
+        if held is not None:
+            self._environment.tasks.spawn(held.hand_over(inbox.handle, HAND_OVER_WITHIN_S), name="held requests")
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it has ended for a successor and keeps what comes."""
+        return self._held is not None
+
+    async def handle(self, message: Message) -> bytes:
+        """Handles a request that came to a former instance of the module. Raises what it was answered with."""
+        if self._inbox is None:
+            raise Stopping(f"{self.name} has no module any more: {message.type} was not begun, try again")
+        return await self._inbox.handle(message)
+
+    def waiting(self) -> list[Message]:
+        """The events that came since `hold`."""
+        return self._inbox.waiting() if self._inbox is not None else []
+
+    def go_on_from(self, events: list[Message]) -> None:
+        """Handles events, beginning with those that a former instance got and did not handle."""
+        if self._inbox is not None:
+            self._inbox.go_on(events)
+
+    async def _hand_over(self, held: Held, within_s: float) -> None:
+        """Leaves the bus, then has the successor handle what was kept."""
+        by_s = time.monotonic() + within_s
+        for subscription in reversed(self._subscriptions):
+            await subscription.aclose()
+        self._subscriptions.clear()
+        self._held = None
+        if self._forward is not None:
+            await held.hand_over(self._forward, _left_s(by_s))
+        if self._inbox is not None:
+            await self._inbox.aclose(0.0, LEAST_S)
+
+    async def _end(self, grace_s: float, by_s: float = math.inf) -> None:
         """Undoes a start, also a partial one: `stop` is called where `start` has returned."""
-        await self._disconnect(grace_s)
+        await self._disconnect(min(grace_s, _left_s(by_s) / 2), by_s)  # half of what is left is `stop`'s
+        if self._module is not None and self.before_stop is not None:
+            await self.before_stop(self)
+        await self._end_module(grace_s, by_s)
+
+    async def _end_module(self, grace_s: float, by_s: float) -> None:
         module, self._module = self._module, None
         if module is not None:
+            within_s = min(max(grace_s, 1.0), _left_s(by_s))
+            module._stop_by_s = time.monotonic() + within_s
             try:
-                await self._hook("stop()", module.stop(), max(grace_s, 1.0))
-            except Exception:  # the module's own code; the stop goes on all the same
+                await self._hook("stop()", module.stop(), within_s)
+            except ANYTHING:  # the module's own code; the stop goes on all the same
                 self._environment.log.exception("stop() failed")
-        await self._environment.tasks.aclose()
+        await self._environment.tasks.aclose(min(CANCELLED_WITHIN_S, _left_s(by_s)))
         self._threads.close()
 
-    async def _disconnect(self, grace_s: float) -> None:
+    async def _disconnect(self, grace_s: float, by_s: float) -> None:
+        await self._close_kept(min(grace_s, _left_s(by_s)))
         for subscription in reversed(self._subscriptions):
             await subscription.aclose()
         self._subscriptions.clear()
         if self._inbox is not None:
-            await self._inbox.aclose(grace_s)
+            await self._inbox.aclose(grace_s, min(CANCELLED_WITHIN_S, _left_s(by_s)))
+
+    async def _close_kept(self, grace_s: float) -> None:
+        for durable in reversed(self._kept):
+            await durable.aclose(grace_s)
+        self._kept.clear()
+
+
+def _left_s(by_s: float) -> float:
+    """What is left of the time to end; never nothing, or an end that is late would be no end."""
+    return max(LEAST_S, by_s - time.monotonic())
 
 
 def _start_failed(cls: type, error: BaseException, within_s: float) -> StartFailed:
     if isinstance(error, TimeoutError) and str(error).startswith("start()"):
         return StartFailed(f"{error}: let start() return, and do long work in self.tasks.spawn(…)")
     return StartFailed(f"{cls.__name__}: {type(error).__name__}: {error}{raised_at(error)}")
-
-
-def _event_call(handler: Callable[..., Any], takes_payload: bool) -> Call:
-    """The handler as a Call on the message."""
-    if not takes_payload:
-
-        async def without(_: Message) -> Any:
-            return await handler()
-
-        return without
-
-    async def with_payload(message: Message) -> Any:
-        return await handler(message.payload)
-
-    return with_payload
 
 
 def _in_thread(threads: Threads, handler: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 import typing
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from gridlink.clock import SiteClock
-from gridlink.contract import Topic, check_handlers
+from gridlink.contract import Topic, check_handlers, check_hooks
 from gridlink.manifest import Manifest
+from gridlink.module.counters import Counters
 from gridlink.module.sender import Sender
 from gridlink.registry import Entry, Registry
 from gridlink.tasks import Tasks
 
+if TYPE_CHECKING:
+    from gridlink.bus.durable.topics import DurableTopics
+
 C = TypeVar("C")
+HOOKS = ("start", "stop", "configure", "healthy", "busy", "snapshot", "restore")
 
 
 def _plainly(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -44,6 +51,8 @@ class HostSpec:
     mode: str
     config: Any = None  # the document to read instead of config.json
     managed_by: tuple[str, ...] = ()  # instances
+    note: str = ""  # for who looks at it, e.g. why it doesn't run in the mode that was asked for
+    follows: str = ""  # the instance that it takes over from: see gridlink.node.succession
 
 
 class Hosting(Protocol):
@@ -54,15 +63,31 @@ class Hosting(Protocol):
     machine: str
     url: str  # of the bus; empty for the in-process one
     site_file: str  # the site's proxies, for the processes it starts; empty where there are none
+    states: str  # where checkpoints of modules are kept; empty: nowhere
+    checkpoint_s: float  # between two checkpoints of a module
+    accepted: str  # where the configurations are kept that modules took last; empty: nowhere
+    tell_guardian: Callable[[str, str], None]  # a word and a text; also from the handler of a signal
 
     async def host(self, spec: HostSpec) -> Entry:
         """Starts an instance and returns its entry once it is RUNNING. Raises StartFailed, ModuleInvalid."""
 
-    async def release(self, instance: str) -> None:
-        """Stops an instance, if it runs, and takes its entry off the registry."""
+    async def release(self, instance: str, within_s: float = math.inf) -> None:
+        """Stops an instance, if it runs, in about `within_s` at most, and takes its entry off the registry."""
+
+    async def resume(self, instance: str) -> None:
+        """Has an instance go on, of any node, that was held for a follower. Raises StartFailed, NoSuchInstance."""
 
     async def announce(self, entry: Entry) -> None:
         """Puts an entry of an instance that doesn't run into the registry: it failed, or waits."""
+
+    def counters(self, instance: str) -> Counters | None:
+        """What is counted of an instance here; None where it doesn't run."""
+
+    async def configure(self, instance: str, document: Any) -> None:
+        """Has an instance here take a configuration, and writes its config.json where it has one.
+
+        Raises ConfigInvalid with the reason, and then nothing has changed; NoSuchInstance.
+        """
 
 
 class ModuleClock:
@@ -102,6 +127,7 @@ class Environment:
     directory: Path
     data_dir: Path
     hosting: Hosting
+    durable_topics: DurableTopics | None = None  # where the bundle declares some
 
 
 class Module(Generic[C]):
@@ -114,7 +140,7 @@ class Module(Generic[C]):
     roles: ClassVar[tuple[str, ...]] = ()
     publishes: ClassVar[tuple[Topic, ...]] = ()
     start_within_s: ClassVar[float] = 10.0  # real time; a start that takes longer has failed
-    stop_within_s: ClassVar[float] = 5.0  # real time for handlers in flight, and again for `stop`
+    stop_within_s: ClassVar[float] = 5.0  # real time for handlers in flight, and again for `stop`; less if asked to
 
     config: C
     bus: Sender
@@ -126,10 +152,12 @@ class Module(Generic[C]):
     data_dir: Path  # the module's durable files
     instance: str  # name@node
     hosting: Hosting
+    _stop_by_s = math.inf
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         check_handlers(cls)
+        check_hooks(cls, HOOKS)
 
     def _attach(self, environment: Environment) -> None:
         self.config, self.bus, self.clock = environment.config, environment.bus, environment.clock
@@ -142,6 +170,38 @@ class Module(Generic[C]):
 
     async def stop(self) -> None:
         """Ends the module; it gets no more messages when this is called."""
+
+    async def configure(self, old: C, new: C) -> None:
+        """Takes other values while it runs; `self.config` has the new ones when this returns.
+
+        Raise what says why not (`Refused`, ValueError) before anything is changed: the old values stay, and the reason
+        is told. As it is here, it is for a module that reads `self.config` where it needs it.
+        """
+
+    async def healthy(self) -> bool | str:
+        """Whether it does its work: True; or False, or why it doesn't. Raising says that as well."""
+        return True
+
+    async def busy(self) -> str | None:
+        """Why it shouldn't be ended just now (a tap change is under way); None: it can be."""
+        return None
+
+    async def snapshot(self) -> Any:
+        """What the next instance needs to go on from here: small, and JSON (a dataclass, say).
+
+        It is called every half minute and before `stop`, between messages; the module goes on after it.
+        """
+        raise NotImplementedError  # it has no state to keep: who asks looks whether there is one
+
+    async def restore(self, state: Any) -> None:
+        """Takes over what a former instance's `snapshot` gave, as the type that `state` is annotated with.
+
+        Called before `start`. If it or `start` raises, the module is started once more without the state.
+        """
+
+    def stop_left_s(self) -> float:
+        """In `stop()`: the seconds that it still has before it is cancelled."""
+        return max(0.0, self._stop_by_s - time.monotonic())
 
 
 def make(cls: type[Module[Any]], environment: Environment) -> Module[Any]:

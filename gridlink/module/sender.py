@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar, overload
 
+import msgspec
+
 from gridlink import address
 from gridlink.bus.protocol import Bus, Prefer
-from gridlink.errors import NotDeclared
+from gridlink.codec import codec, encode
+from gridlink.errors import ConnectionLost, NotDeclared, PayloadInvalid, ReplyInvalid, Stopping
 from gridlink.message import Call, Message
 from gridlink.module.counters import Counters
-from gridlink.proxies import Proxy, outgoing, validate_event, validate_request
+from gridlink.module.retry import Retry
+from gridlink.proxies import Proxy, Tracing, outgoing
 
 R = TypeVar("R")
 DEFAULT_TIMEOUT_S = 5.0
+YIELD_EVERY = 32  # messages: who publishes in a loop, and awaits nothing else, doesn't keep the event loop
 
 
 class Sender:
-    """Sends for one instance, `source` (`name@node`). `published`: what it may publish; None allows anything."""
+    """Sends for one instance, `source` (`name@node`). `published`: what it may publish; None allows anything.
+
+    `kept`: what takes events of a topic that is durable for the instance; `retry`: whether a request is tried again.
+    """
 
     def __init__(
         self,
@@ -30,14 +39,20 @@ class Sender:
         proxies: Sequence[Proxy] = (),
         published: Mapping[str, Mapping[str, Any]] | None = None,
         counters: Counters | None = None,
+        kept: Callable[[str], Call | None] | None = None,
+        retry: Retry | None = None,
     ) -> None:
-        self._bus, self._source, self._proxies, self._published = bus, source, tuple(proxies), published
+        self._bus, self._source, self._published = bus, source, published
+        self._proxies = tuple(proxy for proxy in proxies if not isinstance(proxy, Tracing))
+        tracings = [proxy for proxy in proxies if isinstance(proxy, Tracing)]
+        self._stamp = tracings[0].stamp if tracings else str  # a message is made with its trace: altering it costs more
         self._counters = counters or Counters()
+        self._kept, self._retry = kept, retry
         self._prefix = secrets.token_hex(4)
         self._ids = itertools.count(1)
-        self._send = validate_request(Any, outgoing(self._proxies, bus.send))
-        self._requests: dict[tuple[Any, Prefer], Call] = {}
-        self._events: dict[tuple[str, str], Call] = {}
+        self._send = outgoing(self._proxies, bus.send)
+        self._requests: dict[tuple[Any, Prefer], tuple[Call, Callable[[bytes], Any]]] = {}
+        self._events: dict[tuple[str, str], tuple[Call, Callable[[Any], bytes]]] = {}
 
     @overload
     async def request(
@@ -63,23 +78,46 @@ class Sender:
         once, RequestTimeout, ConnectionLost, PayloadInvalid, ReplyInvalid, and whatever the handler refused with.
         Cancelling it doesn't cancel the handler.
         """
-        call = self._requests.get((reply, prefer))
-        if call is None:
+        known = self._requests.get((reply, prefer))
+        if known is None:
             send = self._bus.request if prefer == "local" else partial(self._bus.request, prefer=prefer)
-            call = self._requests[reply, prefer] = validate_request(reply, outgoing(self._proxies, send))
-        return await call(self._message(address.receiver(to), type, payload, time.monotonic() + timeout_s))
+            known = self._requests[reply, prefer] = outgoing(self._proxies, send), codec(reply).decode
+        call, decode = known
+        message = self._message(address.receiver(to), type, encode(payload), time.monotonic() + timeout_s)
+        retry = self._retry
+        try:
+            if retry is not None and retry.elsewhere(message.address, type):
+                body = await retry.twice(call, message, self._stamp)
+            else:
+                body = await call(message)
+        except (Stopping, ConnectionLost) as error:
+            if retry is None:
+                raise
+            await retry.after(error, message)
+            body = await call(msgspec.structs.replace(message, trace=self._stamp()))
+        try:
+            return decode(body)
+        except PayloadInvalid as error:
+            raise ReplyInvalid(f"the reply to {type} is not what was asked for: {error}") from error
 
     async def send(self, to: str, type: str, payload: Any = None) -> None:
         """Sends a request whose reply nobody waits for. Raises NoSuchRole or NoSuchInstance."""
-        await self._send(self._message(address.receiver(to), type, payload, None))
+        await self._send(self._message(address.receiver(to), type, encode(payload), None))
 
     async def publish(self, topic: str, type: str, payload: Any = None) -> None:
-        """Publishes an event to all who subscribe. Raises NotDeclared for one that `publishes` doesn't name."""
-        call = self._events.get((topic, type))
-        if call is None:
-            call = validate_event(self._declared(topic, type), outgoing(self._proxies, self._bus.publish))
-            self._events[topic, type] = call
-        await call(self._message(address.topic(topic), type, payload, None))
+        """Publishes an event to all who subscribe. Raises NotDeclared for one that `publishes` doesn't name.
+
+        On a topic that the manifest lists as `durable` it returns when the event is stored, or raises NotStored.
+        """
+        known = self._events.get((topic, type))
+        if known is None:
+            kept = self._kept(topic) if self._kept is not None else None
+            checked = codec(self._declared(topic, type)).encode  # what a receiver would refuse is refused here
+            known = self._events[topic, type] = outgoing(self._proxies, kept or self._bus.publish), checked
+        call, encoded = known
+        await call(self._message(address.topic(topic), type, encoded(payload), None))
+        if self._counters.sent % YIELD_EVERY == 0:
+            await asyncio.sleep(0)
 
     def _declared(self, topic: str, type: str) -> Any:
         if self._published is None:
@@ -93,14 +131,15 @@ class Sender:
             )
         return events[type]
 
-    def _message(self, to: address.Address, type: str, payload: Any, deadline_s: float | None) -> Message:
+    def _message(self, to: address.Address, type: str, body: bytes, deadline_s: float | None) -> Message:
         self._counters.sent += 1
         return Message(
             address=to,
             type=address.token(type, "type"),
-            payload=payload,
+            payload=body,
             source=self._source,
             id=f"{self._prefix}{next(self._ids):x}",
             deadline_s=deadline_s,
+            trace=self._stamp(),
             wants_reply=deadline_s is not None,
         )

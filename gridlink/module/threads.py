@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,8 @@ class Threads:
         self._name = name
         self._pool: ThreadPoolExecutor | None = None
         self._running: dict[int, str] = {}
+        self.cpu_ns = 0  # that its calls have used
+        self._counting = threading.Lock()
 
     async def run(self, call: Callable[..., Any], *arguments: Any) -> Any:
         """The call's result. Cancelling it leaves the thread to finish alone."""
@@ -36,9 +40,17 @@ class Threads:
         context = contextvars.copy_context()
         key = id(context)
         self._running[key] = call.__name__
-        future = self._pool.submit(context.run, call, *arguments)
+        future = self._pool.submit(self._counted, context.run, call, *arguments)
         future.add_done_callback(lambda _: self._running.pop(key, None))  # the thread's end, not the waiter's
         return await asyncio.wrap_future(future)
+
+    def _counted(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        began_ns = time.thread_time_ns()
+        try:
+            return call(*arguments)
+        finally:
+            with self._counting:
+                self.cpu_ns += time.thread_time_ns() - began_ns
 
     def close(self) -> None:
         """Starts no more calls, and names those that still run. May be called twice."""

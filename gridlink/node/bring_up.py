@@ -10,6 +10,9 @@ from gridlink.node.plan import Planned, startable
 from gridlink.registry import Registry
 from gridlink.tasks import Tasks
 
+AT_ONCE = 32
+"""How many are starting at most: fewer than a module takes requests at once, and than a small board has memory for."""
+
 
 class Started(Protocol):
     """A module that was told to start. `settled` is set once it runs, or has failed for the first time."""
@@ -22,18 +25,19 @@ async def bring_up(
 ) -> None:
     """Starts what isn't refused, each once the roles that it uses are served; returns when all have settled.
 
-    `start` begins and returns at once. Cancelling it starts no more; what was started runs on.
+    At most AT_ONCE are starting at any time. `start` begins and returns at once. Cancelling it starts no more; what was
+    started runs on.
     """
     waiting = {p.name: p for p in planned if p.manifest is not None and not p.refused}
-    started: list[Started] = []
-    while waiting:
-        uses = {name: p.manifest.used_roles for name, p in waiting.items() if p.manifest is not None}
+    uses = {name: p.manifest.used_roles for name, p in waiting.items() if p.manifest is not None}
+    starting: list[Started] = []
+    while waiting or starting:
         available = frozenset(role for entry in registry.find() for role in entry.roles)
-        unsettled = [one for one in started if not one.settled.is_set()]
-        started += [start(waiting.pop(name)) for name in startable(uses, available, len(unsettled))]
-        await _one_settles([one for one in started if not one.settled.is_set()], tasks)
-    for one in started:
-        await one.settled.wait()
+        for name in startable(uses, available, len(starting))[: AT_ONCE - len(starting)]:
+            del uses[name]
+            starting.append(start(waiting.pop(name)))
+        await _one_settles(starting, tasks)
+        starting = [one for one in starting if not one.settled.is_set()]
 
 
 async def _one_settles(unsettled: Sequence[Started], tasks: Tasks) -> None:

@@ -71,7 +71,10 @@ class BoundedFile(logging.Handler):
 
     def _turn(self) -> None:
         self._file.close()
-        self._path.replace(self._path.with_name(self._path.name + ".1"))
+        try:
+            self._path.replace(self._path.with_name(self._path.name + ".1"))
+        except PermissionError:  # the directory is another user's: then without an older file
+            self._path.write_bytes(b"")
         self._file = self._path.open("ab", buffering=0)
         self._size = 0
 

@@ -6,32 +6,38 @@ The order of ending: instances (last started first), the registry's leave, the c
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gridlink.bus.protocol import Bus
 from gridlink.clock import SiteClock
-from gridlink.config import typed
 from gridlink.contract import Contract, Described, contract_of, describe
-from gridlink.errors import ModuleInvalid, StartFailed
+from gridlink.errors import GridlinkError, ModuleInvalid, StartFailed
 from gridlink.lifecycle import State
 from gridlink.module.counters import Counters
 from gridlink.module.instance import Instance
-from gridlink.module.module import Environment, HostSpec, Loaded, ModuleClock, config_type
+from gridlink.module.module import Environment, HostSpec, Loaded, ModuleClock
+from gridlink.module.retry import Retry
 from gridlink.module.sender import Sender
 from gridlink.module.steps import Tell, in_one_step
 from gridlink.node import discovery
 from gridlink.node.about import About
-from gridlink.node.bundle import CONFIG, read_config
-from gridlink.proxies import Around, Proxy, Retry, Tracing
+from gridlink.node.configuration import Accepted, Configurator, Configured
+from gridlink.node.namesake import refuse_namesake
+from gridlink.proxies import Around, Proxy, Tracing
 from gridlink.registry import Entry, Registry
 from gridlink.tasks import ContainedTasks
 
 if TYPE_CHECKING:
+    from gridlink.bus.durable.topics import DurableTopics
+    from gridlink.node.checkpoints import Keeper
+    from gridlink.node.succession import Following
     from gridlink.proxies.site import SiteFile
 
 log = logging.getLogger("gridlink.node")
@@ -49,8 +55,8 @@ class Node:
         self.clock = SiteClock(self._lead_changed)
         self.registry = Registry(bus, machine, self.clock)
         self.instances: dict[str, Instance] = {}
-        retry = Retry(self.registry.idempotent, bus.connected)
-        self._proxies: tuple[Proxy, ...] = (*proxies, Tracing(), retry)
+        self._retry = Retry(self.registry.idempotent, bus.connected, self.registry.twice_elsewhere)
+        self._proxies: tuple[Proxy, ...] = (*proxies, Tracing())
         self._site_file = site_file
         self.site_file = "" if site_file is None else str(site_file.path)
         bus.own_share = self.registry.own_share
@@ -59,11 +65,23 @@ class Node:
         self._started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self.blocked: Mapping[str, str] = {}  # modules that blocked a former process of this node, and why not again
         self.on_step: Tell = _ignore  # told which module's code has the loop while it starts
+        self.tell_guardian: Callable[[str, str], None] = _nobody
+        self.keeper: Keeper | None = None  # of its instances' states
+        self.states, self.checkpoint_s = "", 30.0
+        self.accepted = ""
+        self.configurator = Configurator(self._tell_reason)
 
     async def __aenter__(self) -> Node:
+        try:
+            await refuse_namesake(self.bus)
+        except BaseException:
+            await self.bus.aclose()
+            raise
         await self.registry.__aenter__()
+        self.registry.on_beat = self.configurator.look
         await self._about.open()
         await self.bus.answer_all(discovery.SUBJECTS, self._discovered)
+        await self.bus.allow_taps()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -74,6 +92,7 @@ class Node:
         self.bus.on_reconnect = None  # whoever leaves doesn't join again
         for name in reversed(list(self.instances)):
             await self.release(name)
+        await self.configurator.aclose()
         await self._about.aclose()
         await self.registry.aclose()
         await self.bus.aclose()
@@ -90,14 +109,23 @@ class Node:
             target, context = loaded.target, loaded.context()
             contract = context.run(contract_of, target)
             described = context.run(describe, contract)
-            config = context.run(self._config, spec, target)
+            configured = Configured(spec, target, context, Accepted(Path(self.accepted)) if self.accepted else None)
+            configured.for_start()
             entry = self._entry(spec, target, contract, described)
             await self.registry.put(entry, described.schemas)
-            await self._start(spec, loaded, contract, config, context)
+            try:
+                await self._start(spec, loaded, contract, configured.value, context)
+            except StartFailed as error:
+                if not configured.instead(error):
+                    raise
+                await self._start(spec, loaded, contract, configured.value, context)
         except BaseException:
             await self.registry.drop(name)
             raise
-        running = replace(entry, state=State.RUNNING)
+        configured.started()
+        if name in self.instances:  # it may have been released meanwhile
+            self.configurator.add(self.instances[name], configured)
+        running = replace(entry, state=State.RUNNING, reason=configured.reason)
         await self.registry.put(running)
         context.run(log.info, "%s is RUNNING", name)  # in its own name
         return running
@@ -105,25 +133,69 @@ class Node:
     async def _start(self, spec: HostSpec, loaded: Loaded, contract: Contract, config: Any, context: Context) -> None:
         name, counters = f"{spec.manifest.name}@{self.node}", Counters()
         proxies = self._proxies_of(name, spec, loaded, contract, counters)
-        sender = Sender(self.bus, name, proxies, contract.published, counters)
-        environment = self._environment(name, spec, config, sender)
+        durable = await self._durable(spec, contract)
+        kept = durable.publisher if durable is not None else None
+        sender = Sender(self.bus, name, proxies, contract.published, counters, kept, self._retry)
+        environment = replace(self._environment(name, spec, config, sender), durable_topics=durable)
         instance = Instance(loaded.target, contract, environment, self.bus, proxies, counters, self.on_step, context)
         self.instances[name] = instance
+        succession = await self._following(spec, instance)
+        if self.keeper is not None and instance.has_snapshot:
+            instance.before_stop = self.keeper.keep_last
+            self.keeper.give(instance)
         try:
             await instance.start()
-        except BaseException:
+        except BaseException as error:
             self.instances.pop(name, None)  # it may have been released meanwhile
+            if self.keeper is not None and instance.state_to_restore is not None and isinstance(error, GridlinkError):
+                self.keeper.failed(instance, error)
             raise
+        if succession is not None:
+            await succession.go_on(instance)
 
-    async def release(self, instance: str) -> None:
+    async def _following(self, spec: HostSpec, instance: Instance) -> Following | None:
+        """Has the instance that this one follows held: its state is on disk then."""
+        if not spec.follows:
+            return None
+        from gridlink.node.succession import Following  # noqa: PLC0415 - while a module moves
+
+        succession = Following(self.bus, spec.follows, instance)
+        try:
+            await succession.begin()
+        except BaseException:
+            self.instances.pop(instance.name, None)
+            raise
+        return succession
+
+    async def _durable(self, spec: HostSpec, contract: Contract) -> DurableTopics | None:
+        """The durable topics of a module; None, and nothing of JetStream is loaded, where it declares none."""
+        if not spec.manifest.durable:
+            return None
+        from gridlink.node.durable import durable_topics  # noqa: PLC0415 - see above
+
+        return await durable_topics(self.bus, spec.manifest, contract, self._site_file)
+
+    async def release(self, instance: str, within_s: float = math.inf) -> None:
         """See gridlink.module.Hosting."""
+        self.configurator.remove(instance)
         running = self.instances.get(instance)
         if running is not None:
             await self.registry.put_state(instance, State.STOPPING)
-            await running.stop()
+            await running.stop(within_s)
             self.instances.pop(instance, None)
             log.info("%s is STOPPED", instance)
         await self.registry.drop(instance)
+
+    async def resume(self, instance: str) -> None:
+        """See gridlink.module.Hosting."""
+        from gridlink.node.succession import resume  # noqa: PLC0415 - while a module moves
+
+        await resume(self.bus, instance)
+
+    def counters(self, instance: str) -> Counters | None:
+        """See gridlink.module.Hosting."""
+        running = self.instances.get(instance)
+        return running.counters if running is not None else None
 
     async def announce(self, entry: Entry) -> None:
         """See gridlink.module.Hosting."""
@@ -140,6 +212,7 @@ class Node:
             version=spec.manifest.version,
             mode=spec.mode,
             state=State.STARTING,
+            reason=spec.note,
             roles=contract.roles,
             idempotent=spec.manifest.idempotent,
             topics=tuple(contract.published),
@@ -150,15 +223,14 @@ class Node:
             managed_by=spec.managed_by,
         )
 
-    def _config(self, spec: HostSpec, target: Any) -> Any:
-        wanted = config_type(target)
-        document = spec.config if spec.config is not None else read_config(spec.directory)
-        where = str(spec.directory / CONFIG)
-        if wanted is not None:
-            return typed(document, wanted, where)
-        if document:
-            raise ModuleInvalid(f"{where}: {spec.manifest.name} takes no settings: remove {', '.join(document)}")
-        return None
+    async def configure(self, instance: str, document: Any) -> None:
+        """See gridlink.module.Hosting."""
+        await self.configurator.apply(instance, document)
+
+    async def _tell_reason(self, instance: str, reason: str) -> None:
+        for entry in self.registry.instances():
+            if entry.instance == instance:
+                await self.registry.put(replace(entry, reason=reason))
 
     def _proxies_of(
         self, name: str, spec: HostSpec, loaded: Loaded, contract: Contract, counters: Counters
@@ -206,6 +278,10 @@ class Node:
 
     def _lead_changed(self) -> None:
         self.registry.lead_changed()
+
+
+def _nobody(_: str, __: str) -> None:
+    """There is no guardian to tell."""
 
 
 def _ignore(_: str) -> None:

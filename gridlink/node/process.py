@@ -1,7 +1,6 @@
 """A node as an operating system process: makes the loop, joins the site, hosts what its settings name, ends in order.
 
-It ends on SIGTERM or SIGINT, and when the guardian at the other end of its lifeline is gone. The lifeline carries lines
-to the guardian: heartbeats, readiness, which module is being started, and why the node failed.
+It ends on SIGTERM or SIGINT, and when the guardian at the other end of its lifeline is gone.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
@@ -24,9 +22,11 @@ from gridlink.bus.local import LocalBus
 from gridlink.bus.protocol import Bus
 from gridlink.codec import dumps
 from gridlink.config import credentials, write_atomically
-from gridlink.errors import GridlinkError, ModuleInvalid, ServerUnreachable, StartFailed, TrustInvalid
+from gridlink.errors import GridlinkError, ModuleInvalid, NameTaken, ServerUnreachable, StartFailed, TrustInvalid
 from gridlink.module.module import HostSpec
 from gridlink.node.bundle import load_alone, load_installed, read_bundle
+from gridlink.node.checkpoints import Keeper, States
+from gridlink.node.lifeline import FAILURE, READY, RELOAD, STARTING, Ending, Lifeline
 from gridlink.node.logs import set_up
 from gridlink.node.node import Node
 from gridlink.node.settings import HostSetting, NodeFile, NodeSettings
@@ -37,21 +37,31 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gridlink.node")
 
-BEAT_S = 0.5
 # Of a client's environment, what names files; secrets themselves are not handed on.
-CREDENTIALS = frozenset({"NATS_NKEY", "NATS_CA", "NATS_TLS_NAME", "NATS_CREDS", "NATS_CERT", "NATS_KEY"})
-READY, BEAT, STARTING, FAILURE, RELOAD = "ready", ".", "starting", "failed", "reload"
+CREDENTIALS = frozenset(
+    {"NATS_NKEY", "NATS_CA", "NATS_TLS_NAME", "NATS_INBOX_PREFIX", "NATS_CREDS", "NATS_CERT", "NATS_KEY"}
+)
+LEAVE_S = 1.0  # of the time to end: for leaving the site and closing the bus
 STATUS_FAILED, STATUS_INVALID = 1, 2  # of a process: worth another try, not before something is changed
 
 
 def run(settings: NodeSettings, say_fd: int, held_fd: int) -> int:
     """Runs a node until it is told to end; returns the process's exit status. The pipes are those to the guardian."""
     set_up(settings.log)
+    _name_process(settings)
     try:
         return run_loop(_run(settings, say_fd, held_fd))
     except GridlinkError as error:
         log.error("%s", error)  # noqa: TRY400 - an operator's mistake: the sentence says it all
         return 1
+
+
+def _name_process(settings: NodeSettings) -> None:
+    """The name in `ps` and `top`, of at most 15 characters: the module's where it is alone."""
+    alone = len(settings.hosts) == 1 and not settings.hosts[0].supervises
+    name = Path(settings.hosts[0].directory).name if alone else "gridlink-node"
+    with contextlib.suppress(OSError), open("/proc/self/comm", "w", encoding="ascii", errors="replace") as file:
+        file.write(name[:15])
 
 
 def run_loop(main: Coroutine[Any, Any, int]) -> int:
@@ -81,16 +91,13 @@ async def open_bus(site: str, node: str, url: str) -> Bus:
 
 
 async def _run(settings: NodeSettings, say_fd: int, held_fd: int) -> int:
-    ending = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ending.set)
-    async with _Lifeline(say_fd, held_fd, ending) as lifeline:
+    ending = Ending()
+    async with Lifeline(say_fd, held_fd, ending, partial(_replaced, settings.node_file)) as lifeline:
         tasks = Tasks("process")
         tasks.spawn(lifeline.beat(), name="heartbeat")
         try:
             return await _run_node(settings, lifeline, ending)
-        except (StartFailed, ModuleInvalid, ServerUnreachable, TrustInvalid) as error:
+        except (StartFailed, ModuleInvalid, NameTaken, ServerUnreachable, TrustInvalid) as error:
             log.error("%s", error)  # noqa: TRY400 - the sentence says it all; a traceback went before it
             lifeline.say(FAILURE, str(error))
             return STATUS_INVALID if isinstance(error, ModuleInvalid) else STATUS_FAILED
@@ -106,7 +113,7 @@ def _site_file(settings: NodeSettings) -> SiteFile | None:
     return read_site_file(Path(settings.site_file))
 
 
-def _mesh(settings: NodeSettings, lifeline: _Lifeline) -> contextlib.AbstractAsyncContextManager[Any]:
+def _mesh(settings: NodeSettings, lifeline: Lifeline) -> contextlib.AbstractAsyncContextManager[Any]:
     """The search for the site's other servers, where a cluster is configured; it costs nothing where none is."""
     if not settings.trust:
         return contextlib.nullcontext()
@@ -117,14 +124,21 @@ def _mesh(settings: NodeSettings, lifeline: _Lifeline) -> contextlib.AbstractAsy
     return Mesh(trust, Path(settings.node_file).parent / "nats", lambda: lifeline.say(RELOAD))
 
 
-async def _run_node(settings: NodeSettings, lifeline: _Lifeline, ending: asyncio.Event) -> int:
+async def _run_node(settings: NodeSettings, lifeline: Lifeline, ending: Ending) -> int:
     site_file = _site_file(settings)
     bus = await open_bus(settings.site, settings.node, settings.url)
     node = Node(bus, settings.machine, site_file=site_file)
     node.blocked = settings.blocked
     node.on_step = lambda name: lifeline.say(STARTING, name.partition("@")[0])
+    node.tell_guardian = lifeline.say
+    node.accepted = settings.accepted
     async with node, _mesh(settings, lifeline):
         tasks = Tasks("process")
+        if settings.states:
+            node.states, node.checkpoint_s = settings.states, settings.checkpoint_s
+            node.keeper = Keeper(States(Path(settings.states)), settings.checkpoint_s)
+            if settings.checkpoint_s:
+                tasks.spawn(node.keeper.run(node.instances.values()), name="checkpoints")
         starting = tasks.spawn(_host_all(node, settings.hosts), name="hosting", awaited=True)
         over = tasks.spawn(ending.wait(), name="ending")
         try:
@@ -136,7 +150,8 @@ async def _run_node(settings: NodeSettings, lifeline: _Lifeline, ending: asyncio
         finally:
             await tasks.aclose()
             for setting in reversed(settings.hosts):  # a manager ends what it manages, in order
-                await node.release(f"{read_bundle(Path(setting.directory)).manifest.name}@{node.node}")
+                name = read_bundle(Path(setting.directory)).manifest.name
+                await node.release(f"{name}@{node.node}", ending.left_s() - LEAVE_S)
     return 0
 
 
@@ -153,39 +168,10 @@ async def _host_all(node: Node, hosts: tuple[HostSetting, ...]) -> None:
                 mode=setting.mode,
                 config=setting.config,
                 managed_by=setting.managed_by,
+                note=setting.note,
+                follows=setting.follows,
             )
         )
-
-
-class _Lifeline:
-    """The pipes to the guardian: what we say goes out; the end of file on the other means that it is gone."""
-
-    def __init__(self, say_fd: int, held_fd: int, ending: asyncio.Event) -> None:
-        self._say_fd, self._held_fd, self._ending = say_fd, held_fd, ending
-
-    async def __aenter__(self) -> _Lifeline:
-        os.set_blocking(self._say_fd, False)
-        asyncio.get_running_loop().add_reader(self._held_fd, self._guardian_gone)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        asyncio.get_running_loop().remove_reader(self._held_fd)
-
-    def say(self, what: str, text: str = "") -> None:
-        """Writes a line to the guardian, which may be gone or slow: a heartbeat more or less doesn't matter."""
-        with contextlib.suppress(BlockingIOError, BrokenPipeError):
-            os.write(self._say_fd, f"{what} {' '.join(text.split())}".strip().encode() + b"\n")
-
-    async def beat(self) -> None:
-        """Says that the loop runs, twice a second."""
-        while True:
-            self.say(BEAT)
-            await asyncio.sleep(BEAT_S)
-
-    def _guardian_gone(self) -> None:
-        log.error("the guardian is gone: this node ends")
-        asyncio.get_running_loop().remove_reader(self._held_fd)
-        self._ending.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,25 +182,52 @@ class Given:
     pids: dict[str, int]
     control_fds: tuple[int, int]
     blocked: dict[str, str]
+    moved: dict[str, str]  # modules that are to run in mode fork, and why
+    hung: list[tuple[str, float, float, list[str]]]  # for whom it has replaced the node: module, seconds, limit, stack
+
+
+def run_child(document: str, say_fd: int, held_fd: int) -> int:
+    """Runs a bundle's node in a process that a warm guardian has forked; returns its exit status."""
+    return run(msgspec.json.decode(document, type=NodeSettings), say_fd, held_fd)
 
 
 def run_forked(document: str, given: Given, say_fd: int, held_fd: int) -> int:
     """Runs the node in a process that the guardian has forked; returns its exit status."""
     settings = msgspec.json.decode(document, type=NodeSettings)
-    hosts = tuple(
-        replace(host, config={**(host.config or {}), "control_fds": given.control_fds}) if host.supervises else host
-        for host in settings.hosts
-    )
+    hosts = tuple(_told(host, given, settings.node) for host in settings.hosts)
     settings = replace(settings, hosts=hosts, url=given.url or settings.url, blocked=given.blocked)
     needed = {name: value for name, value in os.environ.items() if name in CREDENTIALS}
     file = NodeFile(settings.site, settings.node, settings.url, {**given.pids, "node": os.getpid()}, needed)
-    try:
-        write_atomically(Path(settings.node_file), dumps(file, indent=True) + b"\n")
-    except OSError as error:  # a full disk must not keep the modules from running
-        sys.stderr.write(
-            f"gridlink-node: {settings.node_file} can't be written, commands won't find the node: {error}\n"
-        )
+    _write(settings.node_file, file)
     return run(settings, say_fd, held_fd)
+
+
+def _told(host: HostSetting, given: Given, node: str) -> HostSetting:
+    """The setting of a manager, with what only the guardian knows."""
+    more: dict[str, Any] = {}
+    if host.supervises:
+        more = {"control_fds": given.control_fds, "moved": given.moved}
+    elif host.watches:
+        more = {"hung": [_hung(node, *one) for one in given.hung]}
+    return replace(host, config={**(host.config or {}), **more}) if more else host
+
+
+def _hung(node: str, module: str, held_s: float, limit_s: float, stack: list[str]) -> dict[str, Any]:
+    told = {"module": module, "instance": f"{module}@{node}", "held_s": held_s, "limit_s": limit_s, "stack": stack}
+    return {**told, "action": "replaced"}
+
+
+def _write(path: str, file: NodeFile) -> None:
+    try:
+        write_atomically(Path(path), dumps(file, indent=True) + b"\n")
+    except OSError as error:  # a full disk must not keep the modules from running
+        sys.stderr.write(f"gridlink-node: {path} can't be written, commands won't find the node: {error}\n")
+
+
+def _replaced(path: str, name: str, pid: int) -> None:
+    """The guardian has replaced one of its processes: who looks into the node file finds the new one."""
+    file = msgspec.json.decode(Path(path).read_bytes(), type=NodeFile)
+    _write(path, replace(file, pids={**file.pids, name: pid}))
 
 
 def main() -> None:

@@ -16,7 +16,10 @@ class HostSetting:
     config: dict[str, Any] | None = None
     installed: bool = False  # the entry is one of this Python's own packages
     managed_by: tuple[str, ...] = ()
+    note: str = ""  # why it doesn't run in the mode that was asked for
+    follows: str = ""  # the instance that it takes over from
     supervises: bool = False  # the AppManager: it is given the pipes to the guardian
+    watches: bool = False  # a NodeManager: it is told of the modules that hung a former process of its node
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,9 @@ class NodeSettings:
     site_file: str = ""  # the site's proxies; empty where there are none
     blocked: dict[str, str] = field(default_factory=dict)  # module names not to start, and why
     trust: str = ""  # the trust directory of a cluster whose servers find each other by multicast
+    states: str = ""  # where the checkpoints of its modules are kept; empty: nowhere
+    checkpoint_s: float = 30.0  # between two checkpoints of a module
+    accepted: str = ""  # where the configurations are kept that modules took last; empty: nowhere
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,15 @@
 
 from gridlink.proxies.around import Around
 from gridlink.proxies.chain import Proxy, incoming, outgoing
-from gridlink.proxies.retry import Retry
 from gridlink.proxies.tracing import Tracing, begin_trace
-from gridlink.proxies.validation import validate_event, validate_incoming, validate_request
+from gridlink.proxies.validation import validate_incoming
 
 __all__ = [
     "Around",
     "Proxy",
-    "Retry",
     "Tracing",
     "begin_trace",
     "incoming",
     "outgoing",
-    "validate_event",
     "validate_incoming",
-    "validate_request",
 ]

@@ -11,11 +11,12 @@ from typing import Any
 
 import msgspec
 
-from gridlink.address import NODE, REGISTRY, ROOT, Address, readable
+from gridlink.address import NODE, REGISTRY, ROOT, Address, readable, tap_seen, tap_wishes
+from gridlink.bus.durable.rights import durable_rights
 from gridlink.proxies.around import module_of
 
 _NAME = r"(\*|[A-Za-z0-9_-]+)"
-_FORMS = {
+FORMS = {  # field: pattern, and what is expected
     "from": (rf"{_NAME}|[A-Za-z0-9_-]+@[A-Za-z0-9_-]+", "a module's name, name@node or *"),
     "to": (
         rf"\*|(role|topic) {_NAME}|instance {_NAME}(@[A-Za-z0-9_-]+)?",
@@ -39,7 +40,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"sen
     def __post_init__(self) -> None:
         # not by patterns in the types: msgspec 0.22 corrupts the heap where a str with one is in a union with an array
         for field, given in (("from", self.senders), ("to", self.targets), ("types", self.types)):
-            form, expected = _FORMS[field]
+            form, expected = FORMS[field]
             for text in given:
                 if not re.fullmatch(form, text):
                     raise ValueError(f"{field}: expected {expected}, got {text!r}")
@@ -62,6 +63,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"sen
             and any(_meant(target, to) for target in self.targets)
         )
 
+
+REPLY_WITHIN = "1h"  # as long as a request may wait
 
 MANAGERS = Rule("appmanager", "instance nodemanager")
 """Always allowed: without it, a policy that forgets it would keep a site from starting."""
@@ -89,23 +92,34 @@ def _meant(target: str, to: Address) -> bool:
 
 
 def permissions(policy: Sequence[Rule], modules: Iterable[str], node: str, site: str) -> dict[str, Any]:
-    """The `permissions` of a nats-server's user for a process that is the node and runs these modules.
+    """The `permissions` of a nats-server's user for a node, and the processes it starts, that run these modules.
 
     It may publish what the policy allows any of them, what every node says (registry, questions to other nodes), and
-    replies to what it was asked. It hears the site, and the replies to its own requests alone.
+    replies to what it was asked. It hears the site, and the replies to its own requests alone. It shows taps what it
+    sees, and can't be one.
     """
-    sources = [f"{name}@{node}" for name in modules]
+    names = frozenset(modules)
     prefix = f"{ROOT}.{site}."
     publish = [f"{prefix}{REGISTRY}.*", f"{prefix}instance.*._registry.*", f"{prefix}instance.*.{NODE}.*"]
+    publish.append(tap_seen(site, "*"))
     for rule in (MANAGERS, *policy):
-        if any(sender in ("*", s, module_of(s)) for s in sources for sender in rule.senders):
+        if any(_runs(sender, names, node) for sender in rule.senders):
             patterns = [pattern for target in rule.targets for pattern in _patterns(target)]
             publish += [f"{prefix}{pattern}.{one}" for pattern in patterns for one in rule.types]
+    publish += durable_rights(site, names, publish)
     return {
         "publish": {"allow": list(dict.fromkeys(publish))},
-        "subscribe": {"allow": [f"{prefix}>", f"_INBOX.{node}.>", "$SRV.>"]},
-        "allow_responses": True,
+        "subscribe": {"allow": [f"{prefix}>", f"_INBOX.{node}.>", "$SRV.>", tap_wishes(site)]},
+        "allow_responses": {"max": -1, "expires": REPLY_WITHIN},  # discovery gets an answer a role
     }
+
+
+def _runs(sender: str, modules: frozenset[str], node: str) -> bool:
+    """Whether a rule's sender may be one of the modules on the node, or on one of the processes `node-…` it starts."""
+    if sender == "*":
+        return True
+    name, _, at = sender.partition("@")
+    return module_of(name) in modules and (not at or at == node or at.startswith(f"{node}-"))
 
 
 def _patterns(target: str) -> tuple[str, ...]:

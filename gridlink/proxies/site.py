@@ -1,5 +1,8 @@
 """The site file, `site.json` in the managed directory: which proxies wrap which messages, in which order.
 
+(And parts that nothing here uses: `jetstream`, see docs/durable.md, `mqtt`, docs/outside.md, `users` and `hosting`,
+docs/hosting.md.)
+
 {"proxies": [
     {"proxy": "access", "policy": [{"from": "voltage_problem_handler", "to": "role oltc"}], "for": {"role": "oltc"}},
     {"proxy": "encryption", "for": {"topic": "measurement"}, "key_file": "site.key"}
@@ -12,15 +15,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
+from gridlink.bus.durable.settings import JetStreamSettings
+from gridlink.bus.mqtt import MqttSettings
 from gridlink.config import read_json, typed
 from gridlink.errors import AddressInvalid, ConfigInvalid
+from gridlink.manifest import Mode, Name
 from gridlink.proxies import own
 from gridlink.proxies.around import Around
 from gridlink.proxies.chain import Proxy
@@ -32,7 +38,18 @@ _BUILT_IN = {
     "limits": ("gridlink.proxies.limits", "Limits"),
 }
 _ALWAYS_ON = ("tracing", "validation", "retry")
-_OWN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+OWN = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*"
+
+
+@dataclass(frozen=True, slots=True)
+class HostingSettings:
+    """How modules run at this site, whatever their manifests say: see docs/hosting.md.
+
+    `untrusted`: what becomes of a module that asks to be in a process with modules of another trust.
+    """
+
+    modes: dict[Name, Mode] = field(default_factory=dict)
+    untrusted: Literal["fork", "refuse"] = "fork"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +57,10 @@ class SiteDocument:
     """The file, as it is written."""
 
     proxies: tuple[dict[str, Any], ...] = ()
+    jetstream: JetStreamSettings | None = None
+    mqtt: MqttSettings | None = None
+    users: dict[str, str] = field(default_factory=dict)  # of modules' own processes: see docs/hosting.md
+    hosting: HostingSettings = field(default_factory=HostingSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +101,11 @@ class Entry:
 
 
 class SiteFile:
-    """The proxies of a site, as its file has them."""
+    """The proxies of a site, as its file has them, and what it says of the site's JetStream server."""
 
-    def __init__(self, path: Path, entries: tuple[Entry, ...]) -> None:
+    def __init__(self, path: Path, entries: tuple[Entry, ...], document: SiteDocument | None = None) -> None:
         self.path, self.entries = path, entries
+        self.document = document or SiteDocument()
 
     def proxies(self, around: Around, bundle: Path, run: Callable[..., Any] | None = None) -> tuple[Proxy, ...]:
         """The proxies of one instance, outermost first. Raises ConfigInvalid for a bundle's own that can't be made.
@@ -97,10 +119,12 @@ class SiteFile:
 def read_site_file(path: Path) -> SiteFile:
     """Reads and checks the file, keys and all. Raises ConfigInvalid with the file, what was expected and what came."""
     try:
-        document = typed(read_json(path), SiteDocument, str(path))
+        written = read_json(path)
     except OSError as error:
         raise ConfigInvalid(f"{path}: expected the site's proxies, got: {error.strerror}: restore the file") from error
-    return SiteFile(path, tuple(_entry(one, path, number) for number, one in enumerate(document.proxies)))
+    document = _typed(written, SiteDocument, str(path))
+    entries = tuple(_entry(one, path, number) for number, one in enumerate(document.proxies))
+    return SiteFile(path, entries, document)
 
 
 def _entry(document: Mapping[str, Any], path: Path, number: int) -> Entry:
@@ -128,7 +152,7 @@ def _class(name: str, managed: Path, where: str) -> type[Proxy] | None:
         return found
     if name in _ALWAYS_ON:
         raise ConfigInvalid(f"{where}: {name} is always there: remove the entry")
-    if not _OWN.fullmatch(name):
+    if not re.fullmatch(OWN, name):
         expected = f"{', '.join(_BUILT_IN)}, or package.module:Class of a bundle"
         raise ConfigInvalid(f"{where}: unknown proxy '{name}'; expected {expected}")
     package = name.partition(":")[0].partition(".")[0]
@@ -157,17 +181,28 @@ def _prepared(cls: type[Proxy], settings: Mapping[str, Any], directory: Path, wh
         if settings:
             raise ConfigInvalid(f"{where}: it takes no settings: remove {', '.join(settings)}")
         return ()
+    return (cls.prepare(_typed(settings, cls.settings_type, where), directory, where),)
+
+
+def _typed(document: Any, type_: Any, where: str) -> Any:
+    """See gridlink.config.typed; the error also says what came."""
     try:
-        found = typed(settings, cls.settings_type, where)
+        return typed(document, type_, where)
     except ConfigInvalid as error:
-        raise ConfigInvalid(f"{error}{_got(str(error), settings)}") from error
-    return (cls.prepare(found, directory, where),)
+        raise ConfigInvalid(f"{error}{_got(str(error), document)}") from error
 
 
-def _got(text: str, settings: Mapping[str, Any]) -> str:
-    """What came, where the sentence doesn't say it yet."""
-    name = re.search(r"at '\$\.(\w+)", text)
-    return f", got {settings[name[1]]!r}" if name and name[1] in settings and ", got " not in text else ""
+def _got(text: str, document: Any) -> str:
+    """What came, where the sentence has its path and doesn't say it yet."""
+    path = re.search(r" - at '\$([^']*)'", text)
+    if path is None or ", got " in text:
+        return ""
+    for name, index in re.findall(r"\.(\w+)|\[(\d+)\]", path[1]):
+        try:
+            document = document[name] if name else document[int(index)]
+        except (LookupError, TypeError):
+            return ""
+    return f", got {document!r}"
 
 
 def _plainly(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -7,7 +7,6 @@ other starts a trace of its own. A foreign message without a trace is given one 
 from __future__ import annotations
 
 import itertools
-import re
 import secrets
 from collections.abc import Awaitable
 from contextvars import ContextVar
@@ -15,17 +14,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from gridlink.message import Call, Message, current
+from gridlink.message import Call, Message, current, is_traceparent
 from gridlink.proxies.chain import Proxy
 
-_VALID = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-
 _run: ContextVar[str] = ContextVar("gridlink.trace", default="")  # the trace of a timer's run
-
-
-def is_traceparent(text: str) -> bool:
-    """Whether a text has the form that https://www.w3.org/TR/trace-context/ asks for."""
-    return len(text) == 55 and _VALID.fullmatch(text) is not None
 
 
 def begin_trace() -> str:
@@ -46,18 +38,20 @@ class Tracing(Proxy):
         """Continues the trace of the message that is being handled, or begins one."""
 
         def traced(message: Message) -> Awaitable[Any]:
-            if message.trace:
-                return call(message)
-            handled = current.get(None)
-            return call(replace(message, trace=self._next(handled.trace if handled is not None else _run.get())))
+            return call(message if message.trace else replace(message, trace=self.stamp()))
 
         return traced
 
+    def stamp(self) -> str:
+        """The trace of a message that is sent now."""
+        handled = current.get(None)
+        return self._next(handled.trace if handled is not None else _run.get())
+
     def incoming(self, call: Call) -> Call:
-        """Begins a trace for a message of a program that sends none, or none that is valid."""
+        """Begins a trace for a message of a program that sends none (the bus passes on none that isn't valid)."""
 
         def traced(message: Message) -> Awaitable[Any]:
-            if not is_traceparent(message.trace):
+            if not message.trace:
                 message = replace(message, trace=self._next(""))
                 current.set(message)
             return call(message)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from gridlink.clock import Reference
+from gridlink.errors import PayloadInvalid
 from gridlink.lifecycle import State
 
 Digests = dict[str, dict[str, str]]
@@ -22,7 +25,7 @@ class Entry:
     version: str
     mode: str
     state: State
-    reason: str = ""  # why it is FAILED or waits
+    reason: str = ""  # why it is FAILED or waits, or doesn't run in the mode that was asked for
     roles: tuple[str, ...] = ()
     idempotent: tuple[str, ...] = ()  # request types that may be done twice
     topics: tuple[str, ...] = ()  # that it publishes on
@@ -47,8 +50,22 @@ class Announcement:
 
 
 @dataclass(frozen=True, slots=True)
+class Update:
+    """What has changed in a node's entries since the version before: those that are new or other, and who is `gone`.
+
+    All entries of a node with many modules, at each change of one of them, would be half a megabyte each time.
+    """
+
+    node: str
+    boot: str
+    version: int
+    entries: tuple[Entry, ...] = ()
+    gone: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Sent each second; a version that we don't have means that an announcement was missed."""
+    """Sent each second; a version that we don't have means that an announcement or update was missed."""
 
     node: str
     boot: str
@@ -72,5 +89,22 @@ class Leave:
     boot: str
 
 
-KINDS: dict[str, type] = {"announce": Announcement, "heartbeat": Heartbeat, "sync": Sync, "leave": Leave}
+KINDS: dict[str, type] = {
+    "announce": Announcement,
+    "update": Update,
+    "heartbeat": Heartbeat,
+    "sync": Sync,
+    "leave": Leave,
+}
 """The registry's messages by their type."""
+
+
+def encoded(word: Announcement | Update | Heartbeat | Sync | Leave) -> bytes:
+    """A message of the registry as it travels. Raises PayloadInvalid for text that JSON can't hold.
+
+    Not by gridlink.codec, which checks what it has encoded: 20 modules take it 2 ms, and a newcomer asks every node.
+    """
+    try:
+        return msgspec.json.encode(word)
+    except UnicodeEncodeError as error:
+        raise PayloadInvalid(f"the registry can't say it in JSON: {error}: look for a name or text in bytes") from error

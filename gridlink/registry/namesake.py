@@ -7,7 +7,7 @@ Pure: time is passed in.
 
 from __future__ import annotations
 
-from gridlink.registry.entry import Announcement, Heartbeat, Leave
+from gridlink.registry.entry import Announcement, Heartbeat, Leave, Update
 from gridlink.registry.view import GONE_S
 
 
@@ -18,7 +18,7 @@ class Namesake:
         self.boot = self.machine = ""
         self._heard_s = 0.0
 
-    def met(self, what: Announcement | Heartbeat | Leave, now_s: float) -> bool:
+    def met(self, what: Announcement | Update | Heartbeat | Leave, now_s: float) -> bool:
         """Takes in what it says; returns whether this is news: it is new, has gone, or says where it is."""
         before = (self.boot, self.machine)
         if isinstance(what, Leave):

@@ -10,7 +10,8 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -22,16 +23,19 @@ from gridlink.codec import codec
 from gridlink.errors import AddressInvalid, GridlinkError, NoSuchInstance, PayloadInvalid, RequestTimeout
 from gridlink.lifecycle import State
 from gridlink.message import Message
-from gridlink.registry.entry import KINDS, Announcement, Entry, Heartbeat, Leave, Sync
+from gridlink.registry.entry import KINDS, Announcement, Entry, Heartbeat, Leave, Sync, Update, encoded
+from gridlink.registry.namesake import Namesake
+from gridlink.registry.pulse import BEAT_S, Pulse
 from gridlink.registry.view import Change, View
+from gridlink.seldom import Seldom
 from gridlink.tasks import Tasks
 
 log = logging.getLogger("gridlink.registry")
 
-BEAT_S = 1.0
 JOIN_S = 1.0  # a joiner waits at most so long for the others
 QUIET_S = 0.05  # and no longer than this once those that are known have answered
 WATCH_DEPTH = 1024
+EVERY = ""
 
 
 class Registry:
@@ -43,13 +47,17 @@ class Registry:
         self._view = View()
         self._own: dict[str, Entry] = {}
         self._version = 0
-        self._namesake = ""  # the boot of another node of our name
+        self._namesake = Namesake()
         self._schemas: dict[str, dict[str, Any]] = {}
         self._shares: dict[Address, tuple[int, int]] = {}  # own members, all members; until something changes
         self._behind: dict[Address, tuple[Entry, ...]] = {}  # likewise
-        self._watchers: set[asyncio.Queue[Change]] = set()
+        self._twice: dict[tuple[Address, str], bool] = {}  # likewise
+        self._watchers: dict[str, set[asyncio.Queue[Change]]] = {}  # by the instance that they watch; EVERY: all
         self._subscriptions: list[Subscription] = []
+        self._ignored = Seldom()
         self._tasks = Tasks("registry")
+        self._pulse = Pulse(self._beat)
+        self.on_beat: Callable[[], None] = _nothing  # what is due each second; it may not raise
         self._heard: asyncio.Event = asyncio.Event()
         self._expected: set[str] = set()
 
@@ -60,7 +68,7 @@ class Registry:
         await self._say("sync", Sync(self._bus.node))
         if not self._observer:
             await self._announce()
-            self._tasks.spawn(self._beat(), name="heartbeat")
+            self._pulse.start()
         self._tasks.spawn(self._age(), name="ageing")
         return self
 
@@ -69,6 +77,7 @@ class Registry:
 
     async def aclose(self) -> None:
         """Leaves the site cleanly; may be called twice."""
+        self._pulse.stop()
         await self._tasks.aclose()
         subscriptions, self._subscriptions = self._subscriptions, []
         if subscriptions and not self._observer:
@@ -137,6 +146,14 @@ class Registry:
             found = self.find(instance=f"{module}@{node}")
         return bool(found) and all(type in entry.idempotent for entry in found)
 
+    def twice_elsewhere(self, address: Address, type: str) -> bool:
+        """Whether a request may be done twice and may reach another node, which may die with it."""
+        known = self._twice.get((address, type))
+        if known is None:
+            elsewhere = any(entry.node != self._bus.node for entry in self.behind(address))
+            known = self._twice[address, type] = elsewhere and self.idempotent(address, type)
+        return known
+
     def _members(self, address: Address) -> tuple[int, int]:
         known = self._shares.get(address)
         if known is None:
@@ -156,15 +173,28 @@ class Registry:
         """Whether an instance of that name (`name@node`) is in the registry."""
         return any(instance in known.entries for known in self._view.nodes.values())
 
-    async def watch(self) -> AsyncIterator[Change]:
-        """Each change from now on. A watcher that is `WATCH_DEPTH` changes behind loses the oldest."""
-        queue: asyncio.Queue[Change] = asyncio.Queue(WATCH_DEPTH)
-        self._watchers.add(queue)
-        try:
+    async def watch(self, *instances: str) -> AsyncIterator[Change]:
+        """Each change from now on, of these instances where some are named.
+
+        A watcher that is `WATCH_DEPTH` changes behind loses the oldest.
+        """
+        with self._watching(*instances) as queue:
             while True:
                 yield await queue.get()
+
+    @contextmanager
+    def _watching(self, *instances: str) -> Iterator[asyncio.Queue[Change]]:
+        queue: asyncio.Queue[Change] = asyncio.Queue(WATCH_DEPTH)
+        watched = instances or (EVERY,)
+        for name in watched:
+            self._watchers.setdefault(name, set()).add(queue)
+        try:
+            yield queue
         finally:
-            self._watchers.discard(queue)
+            for name in watched:
+                self._watchers[name].discard(queue)
+                if not self._watchers[name]:
+                    del self._watchers[name]
 
     async def wait_for(
         self,
@@ -176,18 +206,16 @@ class Registry:
         timeout_s: float = 5.0,
     ) -> Entry:
         """A RUNNING instance with the role or name, as soon as there is one. Raises RequestTimeout."""
-        queue: asyncio.Queue[Change] = asyncio.Queue(WATCH_DEPTH)
-        self._watchers.add(queue)
+        watched = (instance,) if instance is not None else ()
         try:
-            async with asyncio.timeout(timeout_s):
-                while not (found := self.find(role=role, name=name, instance=instance, managed_by=managed_by)):
-                    await queue.get()
-                return found[0]
+            with self._watching(*watched) as queue:
+                async with asyncio.timeout(timeout_s):
+                    while not (found := self.find(role=role, name=name, instance=instance, managed_by=managed_by)):
+                        await queue.get()
+                    return found[0]
         except TimeoutError as error:
             what = f"role {role}" if role else f"instance {instance or name}"
             raise RequestTimeout(f"no {what} is RUNNING after {timeout_s:g} s: see `gridlink ls`") from error
-        finally:
-            self._watchers.discard(queue)
 
     async def schema(self, digest: str, of: Entry) -> dict[str, Any]:
         """The JSON Schema with that digest; asked once of the node of the entry that names it."""
@@ -212,7 +240,7 @@ class Registry:
         self._schemas.update(schemas or {})
         if self._own.get(entry.instance) != entry:
             self._own[entry.instance] = entry
-            await self._announce()
+            await self._update(entries=(entry,))
 
     async def put_state(self, instance: str, state: State) -> None:
         """Announces that an instance of this node is in another state."""
@@ -223,7 +251,7 @@ class Registry:
     async def drop(self, instance: str) -> None:
         """Announces that an instance of this node is no more."""
         if self._own.pop(instance, None) is not None:
-            await self._announce()
+            await self._update(gone=(instance,))
 
     def own_schema(self, digest: str) -> dict[str, Any]:
         """A schema for another node that asks. Raises NoSuchInstance where nothing here uses it."""
@@ -241,6 +269,12 @@ class Registry:
         self._notify(self._view.announced(news, time.monotonic()))
         await self._say("announce", news)
 
+    async def _update(self, entries: tuple[Entry, ...] = (), gone: tuple[str, ...] = ()) -> None:
+        self._version += 1
+        news = Update(self._bus.node, self.boot, self._version, entries, gone)
+        self._notify(self._view.updated(news, time.monotonic()))
+        await self._say("update", news)
+
     def _announcement(self) -> Announcement:
         return Announcement(
             self._bus.node,
@@ -255,21 +289,24 @@ class Registry:
     def _heartbeat(self) -> Heartbeat:
         return Heartbeat(self._bus.node, self.boot, self._version, self._clock.reference())
 
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(BEAT_S)
-            await self._say("heartbeat", self._heartbeat())
+    def _beat(self) -> None:
+        self.on_beat()
+        self._tasks.spawn(self._say("heartbeat", self._heartbeat()), name="heartbeat")
 
     async def _age(self) -> None:
         while True:
-            await asyncio.sleep(BEAT_S / 4)
-            self._notify(self._view.aged(time.monotonic(), self._bus.node))
+            await asyncio.sleep(self._view.ages_in_s(time.monotonic(), self._bus.node, BEAT_S))
+            now_s, known = time.monotonic(), set(self._view.nodes)
+            self._notify(self._view.aged(now_s, self._bus.node))
+            self._expected -= known - self._view.nodes.keys()
+            if self._namesake.aged(now_s):
+                self._tell_of_namesake()
 
     async def _say(self, kind: str, what: Any, to: Address | None = None) -> None:
         message = Message(
             address=to or address.REGISTRY,
             type=kind,
-            payload=codec(KINDS[kind]).encode(what),
+            payload=encoded(what),
             source=f"{address.NODE}@{self._bus.node}",
         )
         try:
@@ -289,7 +326,8 @@ class Registry:
             what = codec(KINDS[message.type]).decode(message.payload)
             address.token(what.node, "node")
         except (PayloadInvalid, AddressInvalid) as error:
-            log.warning("a registry message of %s is ignored: %s", message.source, error)
+            if (more := self._ignored.more(time.monotonic())) is not None:
+                log.warning("a registry message of %.80s is ignored: %s%s", message.source or "?", error, more)
             return
         if what.node == self._bus.node:
             self._meet_namesake(what)
@@ -300,7 +338,10 @@ class Registry:
             self._expected.update(what.peers, (what.node,))
             self._expected.discard(self._bus.node)
             self._heard.set()
+        elif isinstance(what, Update):
+            self._notify(self._view.updated(what, now_s))
         elif isinstance(what, Heartbeat):
+            self._pulse.heard()
             if self._view.heard(what, now_s):
                 self._tasks.spawn(self._say("sync", Sync(self._bus.node, what.node)), name="sync")
         elif isinstance(what, Leave):
@@ -311,18 +352,26 @@ class Registry:
         if isinstance(what, Announcement | Heartbeat) and what.clock is not None:
             self._clock.follow(what.clock)
 
-    def _meet_namesake(self, what: Any) -> None:
-        """Another process that says it is this node: each would hide the other's instances."""
-        boot = getattr(what, "boot", self.boot)
-        if boot not in (self.boot, self._namesake):
-            self._namesake = boot
-            log.error("another node at this site is called %s too: start one of them with --node NAME", what.node)
+    def _meet_namesake(self, what: Announcement | Update | Heartbeat | Leave | Sync) -> None:
+        """Another process that says it is this node, or our own word by another way."""
+        if isinstance(what, Sync) or what.boot == self.boot or self._observer:
+            return
+        if self._namesake.met(what, time.monotonic()):
+            self._tell_of_namesake()
+
+    def _tell_of_namesake(self) -> None:
+        self._bus.refuses = self._namesake.said(self._bus.node)
+        if self._bus.refuses:
+            log.error("%s", self._bus.refuses)
+        else:
+            log.info("the other node called %s is gone: this one has its name for itself again", self._bus.node)
 
     def _notify(self, changes: Iterable[Change]) -> None:
         for change in changes:
             self._shares.clear()
             self._behind.clear()
-            for queue in self._watchers:
+            self._twice.clear()
+            for queue in (*self._watchers.get(EVERY, ()), *self._watchers.get(change.instance, ())):
                 if queue.full():
                     queue.get_nowait()
                 queue.put_nowait(change)
@@ -334,6 +383,10 @@ def _is_behind(entry: Entry, address: Address) -> bool:
         node, _, instance = name.partition(".")
         return entry.instance == f"{instance}@{node}"
     return name in (entry.roles if kind == "role" else entry.subscribes)
+
+
+def _nothing() -> None:
+    """Nothing is due."""
 
 
 def _directly(node: str) -> Address:

@@ -1,17 +1,18 @@
 """The registry's pure core: what is known of each node, and what each message changes in it. Time is passed in.
 
-An announcement that is older than what is known changes nothing, so reordered ones do no harm; a lost one shows by the
-version in the next heartbeat.
+An announcement that is older than what is known changes nothing, nor does an update that isn't the next one, so
+reordered ones do no harm; a lost one shows by the version in the next heartbeat.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gridlink.registry.entry import Announcement, Entry, Heartbeat, Leave
+from gridlink.registry.entry import Announcement, Entry, Heartbeat, Leave, Update
 
 SUSPECT_S = 2.5
 GONE_S = 4.0
+AGE_STEP_S = 0.05
 
 
 @dataclass(slots=True)
@@ -62,6 +63,22 @@ class View:
         self.nodes[news.node] = Known(news.boot, news.version, now_s, after, news.machine)
         return _changes(before, after)
 
+    def updated(self, update: Update, now_s: float) -> list[Change]:
+        """Takes a node's update in, if it is the one after what is known of it; a heartbeat tells where it isn't."""
+        known = self.nodes.get(update.node)
+        if known is None or known.boot != update.boot:
+            return []
+        known.heard_s, known.suspect = now_s, False
+        if update.version != known.version + 1:
+            return []
+        known.version = update.version
+        after = {entry.instance: entry for entry in update.entries}
+        before = {name: known.entries[name] for name in (*after, *update.gone) if name in known.entries}
+        known.entries.update(after)
+        for name in update.gone:
+            known.entries.pop(name, None)
+        return _changes(before, after)
+
     def heard(self, beat: Heartbeat, now_s: float) -> bool:
         """Takes a heartbeat in; returns whether an announcement must be asked for."""
         known = self.nodes.get(beat.node)
@@ -76,6 +93,11 @@ class View:
         if known is None or known.boot != leave.boot:
             return []
         return self._forget(leave.node)
+
+    def ages_in_s(self, now_s: float, own: str, most_s: float) -> float:
+        """When a node will be gone unless it is heard: in so many seconds, or `most_s`, never less than 0.05."""
+        soonest_s = min((known.heard_s for name, known in self.nodes.items() if name != own), default=now_s) + GONE_S
+        return min(max(soonest_s - now_s, AGE_STEP_S), most_s)
 
     def aged(self, now_s: float, own: str) -> list[Change]:
         """Marks nodes that fell silent as suspect and forgets those that are gone; never the `own` node."""

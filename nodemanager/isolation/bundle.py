@@ -17,7 +17,7 @@ R = TypeVar("R")
 class LoadedBundle:
     """One loaded bundle. Owned by whoever called `Isolation.load`, who unloads it."""
 
-    def __init__(self, space: BundleSpace | None, target: Any, name: str, unload: Callable[[bool], None]) -> None:
+    def __init__(self, space: BundleSpace | None, target: Any, name: str, unload: Callable[[bool, bool], None]) -> None:
         self.name = name
         self._space = space
         self._target = target
@@ -59,13 +59,14 @@ class LoadedBundle:
 
             rehome_bundle(self._space, str(directory.resolve()))
 
-    def unload(self, *, keep_lib: bool = False) -> None:
+    def unload(self, *, keep_lib: bool = False, collect: bool = True) -> None:
         """Removes its modules and all that it left in the interpreter. Its threads and tasks must have ended before.
 
         `keep_lib`: it is about to be loaded again (a restart); an unchanged `lib/` isn't run again then. A `lib/` with
-        native libraries is always kept. Takes some 20 ms: it collects garbage.
+        native libraries is always kept. `collect`: collects garbage, which takes 20 ms and more; without it whoever
+        unloads does so later, as the bundle's memory comes back only then.
         """
         if self._target is not None:
             self._target = None
-            self._unload(keep_lib)
+            self._unload(keep_lib, collect)
             self._space = None

@@ -94,10 +94,19 @@ def _mentions(space: Space, key: Any) -> bool:
     return isinstance(key, type) and space.owns(key)
 
 
-def forget_exit_callbacks(space: Space) -> None:
-    """Takes a plainly hosted bundle's callbacks out of atexit. Nothing recorded them: all its functions are tried."""
+def exit_callbacks() -> int:
+    """How many callbacks atexit has been given so far; those that were unregistered count, too."""
     atexit: Any = sys.modules.get("atexit")
-    if atexit is None or not atexit._ncallbacks():
+    return 0 if atexit is None else atexit._ncallbacks()
+
+
+def forget_exit_callbacks(space: Space) -> None:
+    """Takes a plainly hosted bundle's callbacks out of atexit. Nothing recorded them: all its functions are tried.
+
+    Not where atexit has been given none since the bundle came: the look at all objects takes as long as a collection.
+    """
+    atexit: Any = sys.modules.get("atexit")
+    if exit_callbacks() == space.exit_callbacks:
         return
     for thing in gc.get_objects():
         if space.marks(thing.__func__ if type(thing) is MethodType else thing):

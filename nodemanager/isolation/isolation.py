@@ -12,11 +12,11 @@ import importlib.util
 import sys
 import threading
 from collections.abc import Sequence
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
-from gridlink.errors import ModuleInvalid, raised_at
+from gridlink.errors import ModuleInterrupted, ModuleInvalid, raised_at
 from nodemanager.isolation.bundle import LoadedBundle
 from nodemanager.isolation.check import unsupported
 from nodemanager.isolation.errors import NotHostable
@@ -70,7 +70,7 @@ class _Process:
         layout = _layout(directory, name)
         tops = layout.packages | layout.namespaces
         if top not in tops and top in _HOSTS_OWN.union(visible):
-            return LoadedBundle(None, _of_host(entry, name), name, lambda keep_lib: None)
+            return LoadedBundle(None, _of_host(entry, name), name, lambda keep_lib, collect: None)
         if top not in tops or layout.packages & _HOSTS_OWN:
             raise ModuleInvalid(
                 f"{name}: its entry is {entry!r}, but {directory} holds {sorted(layout.packages) or 'no package'}"
@@ -124,15 +124,15 @@ class _Process:
             target = context.run(space.run, _resolve, entry)
         except BaseException as error:
             self._leave(space)
-            if not isinstance(error, Exception | SystemExit):
+            if not isinstance(error, Exception | SystemExit | ModuleInterrupted):
                 raise
             why = f"{type(error).__name__}: {error}{raised_at(error)}"
             raise ModuleInvalid(f"{space.name}: {entry} can't be loaded: {why}") from error
-        bundle = LoadedBundle(space, target, space.name, lambda keep_lib: self._leave(space, keep_lib))
+        bundle = LoadedBundle(space, target, space.name, partial(self._leave, space))
         self._bundles[space] = bundle
         return bundle
 
-    def _leave(self, space: BundleSpace, keep_lib: bool = False) -> None:
+    def _leave(self, space: BundleSpace, keep_lib: bool = False, collect: bool = True) -> None:
         with self._lock:
             if self._bundles.pop(space, space) is space:
                 return
@@ -142,7 +142,8 @@ class _Process:
                 from nodemanager.isolation.plain import leave  # noqa: PLC0415
 
                 leave(space)
-        gc.collect()
+        if collect:
+            gc.collect()
 
     def close(self) -> None:
         with self._lock:

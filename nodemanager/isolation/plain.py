@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-from nodemanager.isolation.cleanup import clean, forget_exit_callbacks
+from nodemanager.isolation.cleanup import clean, exit_callbacks, forget_exit_callbacks
 from nodemanager.isolation.finder import PlainFinder
 from nodemanager.isolation.owner import add_root, remove_roots
 from nodemanager.isolation.space import BundleSpace, is_shared
@@ -19,6 +19,11 @@ from nodemanager.isolation.space import BundleSpace, is_shared
 
 def enter(space: BundleSpace) -> None:
     """Makes the bundle's names importable, and others than it may see not."""
+    space.exit_callbacks = exit_callbacks()
+    _open(space)
+
+
+def _open(space: BundleSpace) -> None:
     sys.meta_path.insert(0, PlainFinder(space))
     space.builtins["__import__"] = _strict_import(space)
     add_root(space.roots[0], space)
@@ -30,7 +35,7 @@ def enter_again(space: BundleSpace) -> None:
     space.modules.clear()
     space.isolated = False
     remove_roots(space)
-    enter(space)
+    _open(space)
 
 
 def leave(space: BundleSpace) -> None:

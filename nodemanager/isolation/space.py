@@ -47,7 +47,18 @@ def _call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
 class Space:
     """Module names and the modules behind them. Not thread-safe by itself: CPython's import locks guard it."""
 
-    __slots__ = ("__weakref__", "builtins", "finders", "left_behind", "modules", "name", "reach", "roots", "tops")
+    __slots__ = (
+        "__weakref__",
+        "builtins",
+        "exit_callbacks",
+        "finders",
+        "left_behind",
+        "modules",
+        "name",
+        "reach",
+        "roots",
+        "tops",
+    )
 
     def __init__(self, name: str, roots: Iterable[str], tops: Iterable[str]) -> None:
         self.name = name
@@ -58,6 +69,7 @@ class Space:
         self.builtins: dict[str, Any] = {**vars(builtins), MARK: self}
         self.finders: list[Any] = []
         self.left_behind: list[Callable[[], object]] = []  # undone at unload, last first
+        self.exit_callbacks = 0  # how many atexit had been given before this space's code ran
 
     def home(self, top: str, frame: FrameType | None) -> Space | None:
         """The space that answers for `top` when this space's code in `frame` asks; None where it may not see it."""

@@ -80,7 +80,7 @@ def _to_a_module(random: Random, site: Site) -> Junk:
 
 
 def _to_the_registry(random: Random, site: Site) -> Junk:
-    kind = random.choice(("announce", "heartbeat", "sync", "leave", _token(random)))
+    kind = random.choice(("announce", "update", "heartbeat", "sync", "leave", _token(random)))
     where = random.choice((f"registry.{kind}", f"instance.{site.node}._registry.announce"))
     body = _body(random, _registry_word(random, site, kind))
     return Junk(_subject(f"{site.prefix}.{where}"), _reply(random, site), _headers(random, site), body)

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import nats
+import psutil
 import pytest
 
 from gridlink.errors import Refused
@@ -61,6 +62,22 @@ async def test_in_mode_process_each_bundle_has_an_interpreter_of_its_own(managed
         await eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
 
 
+async def test_in_mode_fork_each_bundle_has_a_process_that_is_forked_from_the_guardian(managed: Path) -> None:
+    """The third way, in neither paper: a process each, for half of what an interpreter of its own takes."""
+    async with running(managed, "--mode", "fork") as node:
+        entries = await node.all_running(*SEVEN)
+        assert len({entry.pid for entry in entries}) == 7
+        guardian = node.process.pid
+        assert {psutil.Process(entry.pid).ppid() for entry in entries} == {guardian}
+        assert {entry.mode for entry in entries if entry.name != "appmanager"} == {"fork"}
+        state = await eventually(lambda: node.sender.request("grid", "getState"), timeout_s=10)
+        assert 0.9 < state["lowest_pu"] <= state["highest_pu"] < 1.1
+        assert (await node.sender.request("oltc", "getTapPosition"))["position"] == 0
+        pids = [entry.pid for entry in entries]
+        assert node.stop() == 0
+        await eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+
+
 async def test_figure_7_a_second_nodemanager_hosts_four_of_them_in_its_own_process(managed: Path) -> None:
     """The paper's Figure 7: a NodeManager that is itself managed."""
     inner = managed / "node2" / "managed"
@@ -91,10 +108,11 @@ def test_on_the_local_bus_the_seven_run_without_any_server(managed: Path, tmp_pa
         assert f"{name}@" in text
 
 
-def test_local_bus_and_processes_of_their_own_exclude_each_other(managed: Path) -> None:
+@pytest.mark.parametrize("mode", ["process", "fork"])
+def test_local_bus_and_processes_of_their_own_exclude_each_other(managed: Path, mode: str) -> None:
     """Two options that can't both be had are wrong usage: exit status 2."""
     done = subprocess.run(
-        [NODE, "--manage", str(managed), "--bus", "local", "--mode", "process"], capture_output=True, text=True
+        [NODE, "--manage", str(managed), "--bus", "local", "--mode", mode], capture_output=True, text=True
     )
     assert done.returncode == 2
     assert "--bus local is one process" in done.stderr

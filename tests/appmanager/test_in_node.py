@@ -58,7 +58,7 @@ async def test_a_bundle_is_hosted_by_its_nodemanager_and_released(site: Site, tm
     await child.settled.wait()
     assert str(child.state) == "RUNNING"
     assert await site.request("in_a", "ping") == "pong"
-    await child.stop()
+    await child.stop(5)
     assert str(child.state) == "STOPPED"
     assert "in_a@test" not in site.node.instances
 
@@ -96,5 +96,5 @@ async def test_stopping_a_child_whose_nodemanager_is_gone_is_fine(site: Site, tm
     child = child_of(site, bundle(tmp_path, "in_d", good("in_d")))
     await child.settled.wait()
     await site.node.release("nodemanager@test")
-    await child.stop()
+    await child.stop(5)
     assert child.state is State.STOPPED

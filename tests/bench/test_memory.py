@@ -1,4 +1,4 @@
-"""`gridlink bench memory`: who is who, the sums, and a real run of both modes."""
+"""`gridlink bench memory`: who is who, the sums, and a real run of all modes."""
 
 import json
 from typing import Any
@@ -58,6 +58,7 @@ def test_the_report_of_one_mode_has_no_ratio() -> None:
     """Null says that it wasn't measured."""
     found = report({"process": Measured({1: "guardian"}, {1: takes(4)}, ())}, 1.0)
     assert (found["ratio_process_to_node"], found["libraries_pss_mib"]) == (None, None)
+    assert found["ratio_fork_to_process"] is None
 
 
 def test_the_libraries_are_what_is_not_ours() -> None:
@@ -70,7 +71,7 @@ def test_an_unknown_mode_is_wrong_usage() -> None:
     """Exit status 2, with the modes there are, before anything is started."""
     result = CliRunner().invoke(command, ["memory", "--modes", "node,thread"])
     assert result.exit_code == 2
-    assert "process, node" in result.output
+    assert "process, fork, node" in result.output
 
 
 def check_mode(mode: dict[str, Any]) -> None:
@@ -81,16 +82,18 @@ def check_mode(mode: dict[str, Any]) -> None:
 
 
 @pytest.mark.timeout(180)
-def test_both_modes_are_run_and_measured() -> None:
-    """The real command on the real use case: the node is smaller, and every process is accounted for."""
+def test_all_modes_are_run_and_measured() -> None:
+    """The real command on the real use case: fork is smaller, the node smaller still, every process accounted for."""
     result = CliRunner().invoke(command, ["memory", "--json", "--seconds", "1"])
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
-    process, node = found["modes"]["process"], found["modes"]["node"]
-    for mode in (process, node):
+    process, fork, node = (found["modes"][mode] for mode in ("process", "fork", "node"))
+    for mode in (process, fork, node):
         check_mode(mode)
-    assert set(process["by_module"]) == {"guardian", *MODULES}
-    assert process["processes"] == 8
+    for mode in (process, fork):
+        assert set(mode["by_module"]) == {"guardian", *MODULES}
+        assert mode["processes"] == 8
+    assert 0.2 < found["ratio_fork_to_process"] < 0.85
     assert set(node["by_module"]) == {"guardian", "node", *MODULES}
     assert found["ratio_process_to_node"] > 2.0
     assert 5 < found["nats_server_pss_mib"] < 40

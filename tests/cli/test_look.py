@@ -175,7 +175,7 @@ def test_types_writes_what_python_can_import(on_site: Gridlink, tmp_path: Path) 
     assert done.stdout.strip() == "TapPosition(position=1)"
     assert "class Voltage:" in on_site("types", "topic", "measurement").out
     unknown = on_site("types", "topic", "nothing")
-    assert (unknown.status, "there are measurement" in unknown.err) == (1, True)
+    assert (unknown.status, "there are health, measurement" in unknown.err) == (1, True)
 
 
 def test_without_a_node_every_command_says_where_it_looked(gridlink: Gridlink, tmp_path: Path) -> None:

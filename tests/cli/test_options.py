@@ -37,6 +37,20 @@ def test_the_more_explicit_wish_wins(tmp_path: Path, monkeypatch: pytest.MonkeyP
         find(Options(site="a b"), {})
 
 
+def test_the_site_file_is_the_nodes_own_unless_another_is_named(tmp_path: Path) -> None:
+    """A command that took none would send plain text on an encrypted site."""
+    managed = node_file(tmp_path / "managed")
+    other, third = tmp_path / "other.json", tmp_path / "third.json"
+    assert find(Options(directory=managed), {}).site_file is None
+    (managed / "site.json").write_text("{}")
+    assert find(Options(directory=managed), {}).site_file == managed / "site.json"
+    environ = {"GRIDLINK_SITE_FILE": str(other)}
+    assert find(Options(directory=managed), environ).site_file == other
+    assert find(Options(url="nats://x:1"), environ).site_file == other
+    assert find(Options(url="nats://x:1", site_file=third), environ).site_file == third
+    assert find(Options(url="nats://x:1"), {}).site_file is None
+
+
 def test_each_reason_for_which_no_node_is_found_has_its_own_advice(tmp_path: Path) -> None:
     """`Connection refused` would help nobody."""
     ended = subprocess.Popen([sys.executable, "-c", ""])

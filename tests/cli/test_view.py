@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
-import re
-import select
-import struct
+import signal
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.conftest import BUNDLES, clean_environment, command
+from tests.cli.terminal import Terminal
+from tests.conftest import BUNDLES, command
 
 PROBE = """
 from gridlink import Module
@@ -39,63 +35,33 @@ def bundle(managed: Path, body: str) -> Path:
     return managed
 
 
-class Terminal:
-    """`gridlink-node` in a terminal of 100 by 30."""
-
-    def __init__(self, managed: Path) -> None:
-        self.pid, self._fd = pty.fork()
-        if self.pid == 0:
-            environment = clean_environment() | {"TERM": "xterm-256color"}
-            arguments = command("--manage", managed, "--for", "60", program="gridlink-node")
-            os.execve(arguments[0], arguments, environment)
-        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-        self.shown = ""
-
-    def shows(self, *patterns: str, within_s: float = 20.0) -> None:
-        """Waits until all patterns have been shown."""
-        deadline_s = time.monotonic() + within_s
-        while not all(re.search(pattern, self.shown) for pattern in patterns):
-            assert time.monotonic() < deadline_s, f"not shown: {patterns}\n{self.shown[-4000:]}"
-            self._take()
-
-    def _take(self) -> bool:
-        if not select.select([self._fd], [], [], 0.1)[0]:
-            return True
-        try:
-            received = os.read(self._fd, 65536)
-        except OSError:  # Linux's way to say that the other side is closed
-            return False
-        self.shown += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", received.decode("utf-8", "replace"))
-        return bool(received)
-
-    def type(self, keys: bytes) -> None:
-        """Presses keys."""
-        os.write(self._fd, keys)
-
-    def ends(self, within_s: float = 30.0) -> int:
-        """The exit status, once it has ended."""
-        deadline_s = time.monotonic() + within_s
-        while time.monotonic() < deadline_s:
-            self._take()
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                while self._take() and select.select([self._fd], [], [], 0)[0]:
-                    pass
-                os.close(self._fd)
-                return os.waitstatus_to_exitcode(status)
-        raise AssertionError(f"it did not end:\n{self.shown[-4000:]}")
+def viewing(managed: Path, columns: int = 100) -> Terminal:
+    """`gridlink-node` in a terminal."""
+    return Terminal(command("--manage", managed, "--for", "60", program="gridlink-node"), columns=columns)
 
 
 def test_a_terminal_shows_the_modules_until_ctrl_c_which_ends_all(tmp_path: Path) -> None:
     """A site without a grid: the modules alone; the node ends in order, and nothing of it is left."""
     managed = bundle(tmp_path / "managed", "pass")
-    terminal = Terminal(managed)
+    terminal = viewing(managed)
     terminal.shows(r"probe@\S+ +RUNNING", r"appmanager@\S+ +RUNNING", "Ctrl-C ends it", r"1 of 1 bundles are RUNNING")
     guardian = json.loads((managed / ".gridlink" / "node.json").read_text())["pids"]["guardian"]
     terminal.type(b"\x03")
     assert terminal.ends() == 0
     assert not lives(guardian)
     assert "the guardian ends: it was told to" in (managed / ".gridlink" / "logs" / "console.out").read_text()
+
+
+def test_a_lost_connection_is_a_line_of_the_log_and_not_across_the_picture(tmp_path: Path) -> None:
+    """The view's own bus warns of it; on a terminal of 40 columns, too."""
+    managed = bundle(tmp_path / "managed", "pass")
+    terminal = viewing(managed, columns=40)
+    terminal.shows(r"probe@\S+ +RUNNING")
+    os.kill(json.loads((managed / ".gridlink" / "node.json").read_text())["pids"]["nats_server"], signal.SIGKILL)
+    terminal.shows("the view: WARNING the connection")
+    assert "the connection to" not in terminal.shown.replace("the view: WARNING the connection", "")
+    terminal.type(b"\x03")
+    assert terminal.ends() == 0
 
 
 def watching(state: Path, code: str) -> subprocess.Popen[str]:
@@ -147,7 +113,7 @@ def test_the_use_case_shows_its_grid(tmp_path: Path) -> None:
     managed.mkdir()
     for name in ("data_generator", "voltage_guard", "oltc_controller"):
         (managed / name).symlink_to(BUNDLES / name)
-    terminal = Terminal(managed)
+    terminal = viewing(managed)
     terminal.shows(r"lowest \d\.\d{4} pu at bus_\d+", r"tap +[-+]?\d", r"problems", r"site time 2\d\d\d-.*\(288 x\)")
     terminal.type(b"\x03")
     assert terminal.ends() == 0

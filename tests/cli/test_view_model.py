@@ -32,7 +32,7 @@ def text_of(view: SiteView, width: int = 100, height: int = 30) -> list[str]:
     """The picture as lines."""
     console = Console(width=width, height=height, force_terminal=False)
     with console.capture() as capture:
-        console.print(render(view, "site s1", height))
+        console.print(render(view, "site s1", width, height))
     return capture.get().splitlines()
 
 
@@ -99,3 +99,26 @@ def test_the_picture_fits_the_terminal_whatever_there_is(height: int) -> None:
     lines = text_of(view, height=height)
     assert len(lines) <= height
     assert max(map(len, lines)) <= 100
+
+
+@pytest.mark.parametrize("width", [40, 50, 60, 80, 100])
+def test_a_narrow_terminal_cuts_names_and_keeps_the_state(width: int) -> None:
+    """What an operator looks for is whether it runs; where it doesn't, why."""
+    view = SiteView()
+    long = "voltage_problem_handler_of_the_west"
+    view.modules = [entry("storage"), entry(long), entry("oltc", State.FAILED, "no device at /dev/ttyUSB0")]
+    header, *lines = text_of(view, width=width)[2:6]
+    assert header.split()[:2] == ["module", "state"]
+    assert [line.split()[1] for line in lines] == ["RUNNING", "RUNNING", "FAILED"]
+    assert all(len(line.rstrip()) <= width for line in lines)
+    assert lines[1].startswith("voltage_problem_handler")
+    assert ("reason" in header) == (width >= 80)
+
+
+def test_a_reason_comes_before_mode_version_and_roles() -> None:
+    """A long one leaves them room, where there is some."""
+    view = SiteView()
+    view.modules = [entry("oltc", State.FAILED, "no device at /dev/ttyUSB0: connect it")]
+    assert "no device at /dev/tty…" in text_of(view, width=40)[3]
+    assert text_of(view, width=40)[2].split() == ["module", "state", "reason"]
+    assert text_of(view, width=100)[2].split() == ["module", "state", "mode", "version", "roles", "reason"]

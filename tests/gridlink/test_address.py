@@ -26,6 +26,13 @@ def test_what_is_no_token_is_refused_and_named(name: object) -> None:
     assert repr(name) in str(caught.value)
 
 
+def test_a_name_that_makes_too_long_a_subject_is_refused() -> None:
+    """A nats-server closes the connection of whoever sends one, and all of a node's modules would lose it."""
+    assert address.token("a" * 255, "role") == "a" * 255
+    with pytest.raises(AddressInvalid, match="role: expected at most 255 letters, got 5000"):
+        address.token("a" * 5000, "role")
+
+
 def test_each_kind_of_address_reads_as_documented() -> None:
     """The strings are the wire: other programs rely on them."""
     assert address.role("oltc") == "role.oltc"

@@ -152,11 +152,24 @@ def test_an_older_reference_is_ignored() -> None:
     assert clock.speed == 2.0
 
 
-@pytest.mark.parametrize("speed", [0.0, -2.0])
-def test_a_foreign_reference_without_a_speed_is_ignored(speed: float) -> None:
-    """Anybody can publish on the registry's subject: time must neither stand nor run back."""
+@pytest.mark.parametrize(
+    "reference",
+    [
+        Reference(5.0, 0.0, "x@n", 9),
+        Reference(5.0, -2.0, "x@n", 9),
+        Reference(5.0, 1e308, "x@n", 9),
+        Reference(1e308, 1.0, "x@n", 9),
+        Reference(-1e308, 1.0, "x@n", 9),
+        Reference(float("nan"), 1.0, "x@n", 9),
+        Reference(5.0, 1.0, "x@n", 2**62),
+        Reference(5.0, 1.0, "", 9),
+        Reference(5.0, 1.0, "x" * 1000, 9),
+    ],
+)
+def test_a_foreign_reference_that_no_leader_can_have_said_is_ignored(reference: Reference) -> None:
+    """Anybody can publish on the registry's subject: time must go on, and what is carried on must fit into JSON."""
     clock = SiteClock()
-    clock.follow(Reference(5.0, speed, "x@n", 9))
+    clock.follow(reference)
     assert clock.leader == ""
     assert clock.now() > 1e9
 

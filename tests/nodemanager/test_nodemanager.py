@@ -54,7 +54,7 @@ def entry(site: Site, name: str) -> Any:
 async def test_a_bundle_is_hosted_and_answers(site: Site, tmp_path: Path) -> None:
     """The answer comes when it runs, and the registry says who manages it."""
     hosted = await host(site, bundle(tmp_path, "nm_good", good("nm_good")))
-    assert hosted == {"name": "nm_good", "state": "RUNNING", "reason": ""}
+    assert hosted == {"name": "nm_good", "state": "RUNNING", "reason": "", "needs_process": ""}
     assert await site.request("nm_good", "ping") == "pong"
     assert entry(site, "nm_good").managed_by == ("appmanager@test", "nodemanager@test")
     assert await site.request("nodemanager@test", "list") == [hosted]
@@ -143,7 +143,7 @@ async def test_a_module_that_is_still_starting_can_be_released(site: Site, tmp_p
     await site.request("nodemanager@test", "release", "nm_hangs")
     assert entry(site, "nm_hangs") is None
     (answer,) = await asking
-    assert answer == {"name": "nm_hangs", "state": "STOPPED", "reason": ""}
+    assert answer == {"name": "nm_hangs", "state": "STOPPED", "reason": "", "needs_process": ""}
     assert [name for name in site.node.instances if "nm_hangs" in name] == []
 
 

@@ -39,7 +39,7 @@ class Recorder:
     async def _answer(self, message: Message, answer: Answer) -> None:
         result = await self._reply(message)
         self.answered += 1
-        await answer(result)
+        answer(result)
 
     def take_event(self, message: Message) -> None:
         self.events.append(message)

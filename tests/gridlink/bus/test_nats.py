@@ -20,7 +20,7 @@ from nats.aio.client import Client
 from gridlink import address
 from gridlink.bus.nats import NatsBus
 from gridlink.bus.server import Server, configuration
-from gridlink.errors import Closed, ConnectionLost, NoSuchRole, Refused, ServerUnreachable
+from gridlink.errors import Closed, ConnectionLost, GridlinkError, NoSuchRole, Refused, ServerUnreachable
 from gridlink.tasks import Tasks
 from gridlink.testing import eventually
 from tests.gridlink.bus.receivers import Gate, Recorder, message
@@ -28,6 +28,7 @@ from tests.gridlink.conftest import NewBus
 
 ROLE = address.role("oltc")
 TOPIC = address.topic("measurement")
+AT_ONCE_S = 5.0  # on a machine that is busy with other things; each test's alternative takes longer, or for ever
 
 
 def kill(server: Server) -> None:
@@ -75,7 +76,7 @@ class TestServerGone:
         for one in asking:
             with pytest.raises(ConnectionLost):
                 await one
-        assert time.monotonic() - began_s < 1.0
+        assert time.monotonic() - began_s < AT_ONCE_S
         gate.opened.set()
         server.start()
         await eventually(lambda: reconnected)
@@ -118,7 +119,7 @@ class TestServerGone:
         began_s = time.monotonic()
         with pytest.raises(ConnectionLost):
             await sends
-        assert time.monotonic() - began_s < 1.0
+        assert time.monotonic() - began_s < AT_ONCE_S
         server.start()
 
     async def test_own_members_and_listeners_are_served_without_the_server(
@@ -161,7 +162,7 @@ class TestServerGone:
         await eventually(lambda: not bus._client.is_connected)
         began_s = time.monotonic()
         await bus.aclose()
-        assert time.monotonic() - began_s < 1.0
+        assert time.monotonic() - began_s < AT_ONCE_S
         with pytest.raises(Closed):
             await bus.request(message(ROLE))
         server.start()
@@ -174,7 +175,7 @@ class TestServerGone:
         try:
             asking = tasks.spawn(bus.request(message(ROLE, timeout_s=30)), name="ask")
             with pytest.raises(ConnectionLost):
-                async with asyncio.timeout(8):
+                async with asyncio.timeout(25):
                     await asking
         finally:
             os.kill(server.pid, signal.SIGCONT)
@@ -249,7 +250,7 @@ class TestConnect:
             began_s = time.monotonic()
             with pytest.raises(ServerUnreachable) as caught:
                 await NatsBus("test", "n1").connect(url, within_s=0.3)
-        assert time.monotonic() - began_s < 2.0
+        assert time.monotonic() - began_s < AT_ONCE_S
         assert url in str(caught.value)
         assert "--nats URL" in str(caught.value)
 
@@ -368,13 +369,53 @@ class TestOtherPrograms:
 
         await plain.subscribe(f"gl.{bus.site}.role.heater.*", cb=refuse)
         await plain.flush()
-        with pytest.raises(Exception, match=r"too hot \(code 500\)"):
-            await bus.request(message(address.role("heater")))
+
+        async def refused() -> str:
+            with pytest.raises(GridlinkError) as caught:
+                await bus.request(message(address.role("heater")))
+            return "" if isinstance(caught.value, NoSuchRole) else str(caught.value)
+
+        said = await eventually(refused)  # a machine that stands still makes the server drop the plain client once
+        assert said == "too hot (code 500)"
 
 
-async def test_a_slow_reader_loses_events_and_no_memory(nats_bus: NewBus) -> None:
-    """The pending buffer of a subscription is 4 MiB and not 128: boards have 512."""
-    bus = await nats_bus()
-    await bus.subscribe(TOPIC, "voltage", Recorder())
-    limits = {sub._pending_bytes_limit for sub in bus._client._subs.values()}
-    assert limits == {4 * 1024 * 1024}
+async def test_publishers_wait_for_a_server_that_reads_slowly(server: Server, nats_bus: NewBus) -> None:
+    """What it doesn't take must not pile up: boards have 512 MB."""
+    bus = await nats_bus(url=server.url)
+    event = message(TOPIC, "voltage", b"x" * 500_000, timeout_s=None)
+    await stopped(server)
+    published = 0
+
+    async def publish() -> None:
+        nonlocal published
+        for _ in range(40):
+            await bus.publish(event)
+            published += 1
+
+    publishing = Tasks("test").spawn(publish(), name="publish", awaited=True)
+    try:
+        await eventually(lambda: bus._client.is_behind)
+        assert bus._client.unsent_bytes < 3 * 1024 * 1024
+        assert published < 40
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    await publishing
+    assert (published, bus.lost_events) == (40, 0)
+
+
+async def test_a_listener_that_raises_loses_that_message_alone(
+    plain: Client, nats_bus: NewBus, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The reader of the connection must live on, whatever a receiver does."""
+    bus, heard = await nats_bus(), Recorder()
+
+    class Broken(Recorder):
+        def take_event(self, message: object) -> None:
+            raise ZeroDivisionError
+
+    await bus.subscribe(address.topic("broken"), "voltage", Broken())
+    await bus.subscribe(TOPIC, "voltage", heard)
+    await plain.publish(f"gl.{bus.site}.topic.broken.voltage", b"1")
+    await plain.publish(f"gl.{bus.site}.topic.measurement.voltage", b"2")
+    await eventually(lambda: heard.payloads == [b"2"])
+    assert "was lost" in caplog.text

@@ -26,7 +26,7 @@ def test_the_packed_header_says_all_again(identity: str, source: str, left_s: fl
         address=OLTC, type="get", payload=b"", id=identity, source=source, deadline_s=deadline_s, trace=trace
     )
     headers = wire.headers_of(sent)
-    assert list(headers) == ["Gl-Message"]
+    assert list(wire.parse_headers(headers) or ()) == ["Gl-Message"]
     got = wire.message_of(OLTC, "get", b"", headers, True)
     assert (got.id, got.source, got.trace, got.wants_reply) == (identity, source, trace, True)
     if deadline_s is None:
@@ -38,7 +38,7 @@ def test_the_packed_header_says_all_again(identity: str, source: str, left_s: fl
 def test_a_foreign_program_may_send_the_parts_as_headers_of_their_own() -> None:
     """`nats request -H Gl-Source:...` must work without knowing our packing."""
     headers = {"Gl-Id": "7", "Gl-Source": "scada", "Gl-Timeout-Ms": "1500", "traceparent": TRACE}
-    got = wire.message_of(OLTC, "get", b"{}", headers, True)
+    got = wire.message_of(OLTC, "get", b"{}", wire.block(headers), True)
     assert (got.id, got.source, got.trace) == ("7", "scada", TRACE)
     left_s = got.time_left_s()
     assert left_s is not None
@@ -51,15 +51,15 @@ def test_no_headers_mean_a_message_of_nobody_without_a_deadline() -> None:
     assert (got.id, got.source, got.trace, got.deadline_s, got.wants_reply) == ("", "", "", None, False)
 
 
-@pytest.mark.parametrize("left", ["", "-1", "soon", "1e3", "²", "1.5", " 5"])
+@pytest.mark.parametrize("left", ["", "-1", "soon", "1e3", "²", "1.5", "5 s"])
 def test_a_timeout_that_is_no_number_is_ignored(left: str) -> None:
     """Headers are hints: a strange one must not cost the message."""
-    assert wire.message_of(OLTC, "get", b"", {"Gl-Timeout-Ms": left}, True).deadline_s is None
+    assert wire.message_of(OLTC, "get", b"", wire.block({"Gl-Timeout-Ms": left}), True).deadline_s is None
 
 
 def test_a_timeout_of_years_is_cut() -> None:
     """Nobody can make a receiver keep something for ever."""
-    left_s = wire.message_of(OLTC, "get", b"", {"Gl-Timeout-Ms": "9" * 400}, True).time_left_s()
+    left_s = wire.message_of(OLTC, "get", b"", wire.block({"Gl-Timeout-Ms": "9" * 400}), True).time_left_s()
     assert left_s is not None
     assert left_s <= wire.MAX_TIMEOUT_S
 
@@ -67,7 +67,22 @@ def test_a_timeout_of_years_is_cut() -> None:
 @given(st.dictionaries(st.sampled_from(["Gl-Message", "Gl-Id", "Gl-Source", "Gl-Timeout-Ms", "x"]), st.text()))
 def test_garbage_headers_never_raise(headers: dict[str, str]) -> None:
     """A program on the bus can send anything: the node must not notice."""
-    assert wire.message_of(OLTC, "get", b"", headers, True).payload == b""
+    assert wire.message_of(OLTC, "get", b"", wire.block(headers), True).payload == b""
+
+
+@given(st.binary(max_size=80))
+def test_a_garbled_header_of_ours_never_raises(garbage: bytes) -> None:
+    """The short way that reads our own header must stand what looks like it."""
+    whole = wire.message_of(OLTC, "get", b"", b"NATS/1.0\r\nGl-Message: " + garbage + b"\r\n\r\n", True)
+    assert whole.payload == b""
+    assert wire.message_of(OLTC, "get", b"", b"NATS/1.0\r\nGl-Message: " + garbage, True).payload == b""
+
+
+def test_other_headers_may_stand_beside_the_packed_one() -> None:
+    """Another client of Gridlink's own may add some."""
+    raw = wire.block({"Gl-Message": f"7;a@b;1500;{TRACE}", "X-Other": "anything"})
+    got = wire.message_of(OLTC, "get", b"", raw, True)
+    assert (got.id, got.source, got.trace) == ("7", "a@b", TRACE)
 
 
 @pytest.mark.parametrize(

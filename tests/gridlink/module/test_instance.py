@@ -234,6 +234,11 @@ class Ending(Module[None]):
             await asyncio.Event().wait()
 
 
+async def _stopped_while_it_works(site: Site) -> None:
+    with pytest.raises(GridlinkError, match="was stopped while it handled work"):
+        await site.request("ending", "work")
+
+
 class TestStop:
     """The end of a module."""
 
@@ -278,6 +283,32 @@ class TestStop:
             with pytest.raises(GridlinkError, match="was stopped while it handled work"):
                 await working
             assert Ending.order == ["start a", "work a", "stop a", "background a"]
+
+    @pytest.mark.parametrize("how", ["stuck", "stop hangs"])
+    async def test_a_stop_ends_in_the_time_it_is_given_whatever_the_module_would_take(
+        self, how: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever stops many modules has one deadline for all of them; `stop()` can ask what is left of it."""
+        monkeypatch.setattr(Ending, "how", how)
+        monkeypatch.setattr(Ending, "stop_within_s", 60.0)
+        left_s: list[float] = []
+
+        async def stop(self: Ending) -> None:
+            left_s.append(self.stop_left_s())
+            if self.how == "stop hangs":
+                await asyncio.Event().wait()
+
+        monkeypatch.setattr(Ending, "stop", stop)
+        async with testing.site() as site:
+            await site.host(Ending, name="a")
+            tasks = Tasks("test")
+            if how == "stuck":
+                tasks.spawn(_stopped_while_it_works(site), name="work")
+                await eventually(lambda: site.counters("a").requests == 1)
+            began_s = time.monotonic()
+            await site.node.release("a@test", 0.6)
+            assert time.monotonic() - began_s < 2.5
+            assert 0.0 < left_s[0] <= 0.6
 
     @pytest.mark.parametrize("how", ["stop raises", "stop hangs"])
     async def test_a_stop_that_fails_does_not_keep_the_module(

@@ -25,7 +25,7 @@ def manifest(name: str, **fields: Any) -> Manifest:
     [
         ("node", Policy(), "node"),
         ("process", Policy(), "process"),
-        ("fork", Policy(), "process"),
+        ("fork", Policy(), "fork"),
         ("node", Policy(mode="process"), "process"),
         ("process", Policy(mode="node"), "node"),
         ("node", Policy(nodemanager=False), "process"),
@@ -35,6 +35,15 @@ def test_the_mode_is_the_policys_then_the_manifests(asked: str, policy: Policy, 
     """`--mode process --without-nodemanager` is the paper's old solution exactly."""
     (planned,) = plan([(Path("/m/a"), manifest("a", mode=asked))], policy)
     assert (planned.mode, planned.refused) == (mode, "")
+
+
+def test_a_module_that_made_its_node_be_replaced_runs_in_fork_or_not_at_all() -> None:
+    """Back in the node it would hang it again; on the in-process bus there is nowhere else."""
+    hung = {"a": "a held the event loop for 1.6 s"}
+    found: list[tuple[Path, Any]] = [(Path("/m/a"), manifest("a")), (Path("/m/b"), manifest("b"))]
+    assert [(p.mode, p.refused) for p in plan(found, Policy(moved=hung))] == [("fork", ""), ("node", "")]
+    alone = plan(found, Policy(moved=hung, processes=False))
+    assert [(p.mode, p.refused) for p in alone] == [("node", hung["a"]), ("node", "")]
 
 
 def test_a_nodemanager_bundle_has_always_a_process_of_its_own() -> None:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gridlink.message import Message, current
-from gridlink.proxies.tracing import Tracing, begin_trace, is_traceparent
+from gridlink.message import Message, current, is_traceparent
+from gridlink.proxies.tracing import Tracing, begin_trace
 from tests.gridlink.proxies.place import Heard, asked
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"

@@ -10,11 +10,12 @@ from gridlink.bench.crowd import entry
 from gridlink.clock import Reference
 from gridlink.codec import codec
 from gridlink.errors import PayloadInvalid
-from gridlink.registry.entry import KINDS, Announcement, Heartbeat, Leave, Sync, encoded
+from gridlink.registry.entry import KINDS, Announcement, Heartbeat, Leave, Sync, Update, encoded
 
 CLOCK = Reference(1779235920.5, 60.0, "data_generator@n1", 3)
 WORDS = {
     "announce": Announcement("n1", "m", "b", 2, (entry("n1", 0), entry("n1", 1)), ("n2",), CLOCK),
+    "update": Update("n1", "b", 3, (entry("n1", 1),), ("module_0@n1",)),
     "heartbeat": Heartbeat("n1", "b", 2),
     "sync": Sync("n1", "n2"),
     "leave": Leave("n1", "b"),

@@ -169,7 +169,7 @@ async def test_each_state_of_an_instance_is_announced(new_node: NewNode, tmp_pat
         None,
     ]
     await tasks.aclose()
-    assert two.registry._watchers == set()
+    assert two.registry._watchers == {}
 
 
 async def test_waiting_for_a_role_ends_when_it_runs(new_node: NewNode, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ async def test_waiting_for_nobody_times_out_and_leaves_nothing(new_node: NewNode
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert one.registry._watchers == set()
+    assert one.registry._watchers == {}
 
 
 async def test_a_schema_is_fetched_by_its_digest_once(new_node: NewNode) -> None:
@@ -235,11 +235,12 @@ async def test_the_nodes_of_a_site_follow_its_clocks_leader(new_node: NewNode) -
 async def test_a_lost_announcement_heals_with_the_next_heartbeat(
     new_node: NewNode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Two messages are lost; a second later all is known."""
+    """Messages are lost; a second later all is known."""
     one, two = await new_node("n1"), await new_node("n2")
     await eventually(lambda: "n1" in two.registry._view.nodes)
     with monkeypatch.context() as patch:
-        patch.setattr(two.registry._view, "announced", lambda *_: [])
+        for word in ("announced", "updated"):
+            patch.setattr(two.registry._view, word, lambda *_: [])
         await host(one, "a", tmp_path)
         await one.bus.request(_ask("n2"))  # what was announced has come, and was lost
     assert names(two) == []
@@ -270,7 +271,7 @@ async def test_foreign_words_on_the_registrys_subjects_do_no_harm(new_node: NewN
         ),
         dumps({"node": "n1", "boot": "other", "version": 99}),
     ]
-    for kind in ("announce", "heartbeat", "sync", "leave", "other"):
+    for kind in ("announce", "update", "heartbeat", "sync", "leave", "other"):
         for body in bodies:
             if kind != "other":
                 two.registry.take_event(Message(address=address.REGISTRY, type=kind, payload=body))
@@ -313,7 +314,7 @@ async def test_a_slow_watcher_loses_the_oldest_changes_and_no_memory(tmp_path: P
             await host(node, f"m{number % 3}", tmp_path)
             await node.release(f"m{number % 3}@n1")
         await first
-        (queue,) = node.registry._watchers
+        ((queue,),) = node.registry._watchers.values()
         assert queue.full()
         await watcher.aclose()
 
