@@ -1,0 +1,1 @@
+"""Tries a bundle in a short-lived process with limits: its import, its contract, its configuration."""

@@ -1,0 +1,69 @@
+"""`python -m appmanager.preflight FD DIRECTORY CONFIG`: imports a bundle and writes what it found to a pipe, as JSON.
+
+It doesn't make an instance of the module: a constructor may open what the running version holds. CONFIG is the file
+to check; the bundle's own if it is empty. The limits were set by whoever started it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from gridlink.codec import dumps
+from gridlink.config import read_json, typed
+from gridlink.contract import Contract, contract_of
+from gridlink.document import Document, event_document, events, exchanges, request_document
+from gridlink.errors import ANYTHING, ConfigInvalid, GridlinkError, raised_at
+from gridlink.manifest import Manifest
+from gridlink.module.module import config_type
+from gridlink.node.bundle import CONFIG, load_alone, load_installed, read_bundle
+
+HOSTS_OWN = ("appmanager", "nodemanager")
+
+
+def tried(directory: Path, config: Path | None) -> dict[str, Document]:
+    """The documents of a bundle's contract by `role storage`, `topic measurement`. Raises GridlinkError."""
+    bundle = read_bundle(directory)
+    installed = bundle.manifest.entry.partition(":")[0].partition(".")[0] in HOSTS_OWN
+    target = (load_installed if installed else load_alone)(bundle).target
+    contract = contract_of(target)
+    _check_config(target, config or directory / CONFIG)
+    return _documents(bundle.manifest, contract, inspect.getdoc(target) or "")
+
+
+def _check_config(target: Any, file: Path) -> None:
+    document = read_json(file) if file.exists() else {}
+    wanted = config_type(target)
+    if wanted is not None:
+        typed(document, wanted, str(file))
+    elif document:
+        raise ConfigInvalid(f"{file}: the module takes no settings: remove {', '.join(document)}")
+
+
+def _documents(manifest: Manifest, contract: Contract, description: str) -> dict[str, Document]:
+    requests = exchanges(contract, manifest.idempotent)
+    found = {f"role {role}": request_document("role", role, description, requests) for role in contract.roles}
+    for topic, payloads in events(contract).items():
+        found[f"topic {topic}"] = event_document(f"topic:{topic}", f"topic {topic}", "", payloads)
+    return found
+
+
+def main() -> None:
+    """Writes `{"documents": …}`, or `{"error": class, "message": …}`."""
+    fd, directory, config = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+    try:
+        answer: dict[str, Any] = {"documents": tried(directory, Path(config) if config else None)}
+    except GridlinkError as error:
+        answer = {"error": type(error).__name__, "message": str(error)}
+    except ANYTHING as error:  # an annotation may run the author's code too
+        answer = {"error": "ModuleInvalid", "message": f"{type(error).__name__}: {error}{raised_at(error)}"}
+    with os.fdopen(fd, "wb") as out:
+        out.write(dumps(answer))
+    os._exit(0)  # threads that the import has started are nobody's business
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""Blocking work on the disk from a coroutine, and errors as an operator reads them."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable
+from typing import TypeVar
+
+from gridlink.errors import GridlinkError
+
+T = TypeVar("T")
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Does blocking work in a thread. Cancelled, it waits for its end first: no two threads work on one module."""
+    task = asyncio.get_running_loop().run_in_executor(None, work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
+def said(error: BaseException) -> str:
+    """An error as an operator reads it."""
+    if isinstance(error, GridlinkError):
+        return str(error)
+    if isinstance(error, OSError):
+        advice = ": make room" if error.errno == errno.ENOSPC else ""
+        return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}{advice}"
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,122 @@
+"""Carries commands out, step by step: each is in the journal before it is begun, and undone when one of them fails.
+
+One command a module at a time; several modules at once. Who asks twice, and who waits, is the business of `Commands`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
+
+from appmanager.packed.limits import Limits
+from appmanager.provisioning.blocking import in_thread, said
+from appmanager.provisioning.carrying import Carrying, Tools
+from appmanager.provisioning.change import Change
+from appmanager.provisioning.host import Host
+from appmanager.provisioning.machine import STEPS, End, Step
+from appmanager.provisioning.outcome import Outcome, Progress, outcome_of
+from appmanager.provisioning.plan import Order, Plan, spelled
+from appmanager.provisioning.planner import Planner
+from appmanager.provisioning.recovery import VERSIONS_KEPT, change_of, recover_module
+from appmanager.store.disk import Disk
+from appmanager.store.journal import Journal
+from appmanager.store.layout import Layout
+from appmanager.store.record import Entry, Record
+from gridlink.errors import Busy, GridlinkError
+
+T = TypeVar("T")
+
+
+class Engine:
+    """Of one managed directory. Cancelling `run` leaves a journal, as a power cut would: `recover` mends that."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        layout: Layout,
+        host: Host,
+        *,
+        protected: Collection[str] = (),
+        limits: Callable[[], Limits] = Limits,
+        versions_kept: int = VERSIONS_KEPT,
+        report: Callable[[Progress], None] = lambda progress: None,
+        wall_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._disk, self._layout = disk, layout
+        self._limits, self._versions_kept, self._wall_s = limits, versions_kept, wall_s
+        self._planner = Planner(disk, layout, protected)
+        self._journal, self._record = Journal(disk, layout), Record(disk, layout.record)
+        self._tools = Tools(disk, layout, host, self._journal, report)
+        self._shared = asyncio.Lock()  # of what all modules have in common: the record, directories that are made
+        self._at_work: set[str] = set()
+
+    async def run(self, order: Order) -> Outcome:
+        """Carries an order out, whatever becomes of it. Raises Busy: something is being done to that module."""
+        if order.module in self._at_work:
+            raise Busy(f"{order.module}: another command is being carried out: wait for its end")
+        self._at_work.add(order.module)
+        try:
+            return await self._run(order)
+        finally:
+            self._at_work.discard(order.module)
+
+    async def dry_run(self, order: Order) -> tuple[Plan, tuple[Step, ...]]:
+        """The plan and the steps of an order, without doing any of it. Raises Refused, as `run` would be."""
+        return await in_thread(lambda: self._planner.plan(order)), STEPS[order.kind]
+
+    def recall(self, id: str) -> Outcome | None:
+        """The outcome of a command that is on record. Blocks: reads the record. Raises OSError."""
+        entry = self._record.find(id)
+        return None if entry is None else outcome_of(entry)
+
+    async def _run(self, order: Order) -> Outcome:
+        try:
+            if order.module in await in_thread(self._journal.modules):
+                await self._alone(lambda: recover_module(self._disk, self._layout, order.module, self._wall_s()))
+            plan = await in_thread(lambda: self._planner.plan(order))
+            await self._alone(lambda: self._begin(plan))
+        except (GridlinkError, OSError) as error:
+            return await self._ended(Outcome(order.id, order.module, order.kind, End.REFUSED, said(error)), order, {})
+        outcome = await Carrying(self._tools, plan, partial(self._change, plan)).carry_out()
+        if outcome.end is End.BROKEN:
+            return outcome  # the journal stays: whoever mends it knows the end, and puts it on record
+        said_so = await self._ended(outcome, order, plan.digests)
+        if outcome.end is not End.DONE or not said_so.reason:  # else something of it is left to be done
+            await self._closed(order.module)
+        return said_so
+
+    def _begin(self, plan: Plan) -> None:
+        try:
+            self._journal.begin(plan.module, spelled(plan))
+        except OSError:
+            with suppress(OSError):  # it may be there, and nobody is told so: it must not be found at the next start
+                self._journal.end(plan.module)
+            raise
+
+    def _change(self, plan: Plan, progress: Callable[[int], None]) -> Change:
+        return change_of(self._disk, self._layout, plan, self._wall_s(), self._limits(), self._versions_kept, progress)
+
+    async def _closed(self, module: str) -> None:
+        with suppress(OSError):  # the next command, or the next start, finds it, and finds that all is done
+            await in_thread(lambda: self._journal.end(module))
+
+    async def _ended(self, outcome: Outcome, order: Order, digests: dict[str, str]) -> Outcome:
+        """Puts the outcome on record; what keeps it from that is said with it."""
+        entry = Entry(
+            order.id, order.kind, order.module, outcome.end, outcome.reason, order.who, digests, self._wall_s()
+        )
+        try:
+            await self._alone(lambda: self._record.append(entry))
+        except (GridlinkError, OSError) as error:
+            reason = f"{outcome.reason}; not on record: {said(error)}".removeprefix("; ")
+            return replace(outcome, reason=reason)
+        return outcome
+
+    async def _alone(self, work: Callable[[], T]) -> T:
+        async with self._shared:
+            return await in_thread(work)

@@ -1,0 +1,48 @@
+"""What is said of a command: while it goes on, and when it has ended. Data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from appmanager.provisioning.machine import End, Kind, Step
+from appmanager.provisioning.plan import Order
+from appmanager.store.record import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A step is begun, or a part of it is done. `percent`: of all steps; `done_bytes`: of what a step moves."""
+
+    id: str
+    module: str
+    kind: Kind
+    step: Step
+    percent: int
+    done_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command ended. `step`: where it failed; `reason`: a sentence; `was`, `becomes`: versions."""
+
+    id: str
+    module: str
+    kind: Kind
+    end: End
+    reason: str = ""
+    step: Step | None = None
+    was: str = ""
+    becomes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What became of a command that was cut off. `resume`: an order to be carried out anew, from its beginning."""
+
+    outcome: Outcome | None
+    resume: Order | None = None
+
+
+def outcome_of(entry: Entry) -> Outcome:
+    """The outcome of a command that is on record."""
+    return Outcome(entry.id, entry.module, Kind(entry.kind), End(entry.outcome), entry.reason)

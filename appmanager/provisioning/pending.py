@@ -1,0 +1,13 @@
+"""Whether a start has something to mend. Imports nothing: most starts have not, and load no more of provisioning."""
+
+from __future__ import annotations
+
+import os
+
+
+def pending(managed: str) -> bool:
+    """Whether something was being done to a module of the managed directory when it was cut off."""
+    try:
+        return any(not name.startswith(".") for name in os.listdir(os.path.join(managed, ".gridlink", "journal")))
+    except OSError:
+        return False

@@ -1,0 +1,74 @@
+"""What a command is going to do: enough to finish it or to undo it after a power cut. Data, as the journal has it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import msgspec
+
+from appmanager.provisioning.machine import Kind
+from gridlink.manifest import Name
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A command as it comes. `id`: made by whoever asks, the same when it is asked again.
+
+    `digest`: of the bundle, for install and update. `config`: a document that takes the place of config.json, which
+    stays if there is none. `settings`: single values in it, by dotted names. `to`: the version to roll back to, empty
+    for the last one.
+    """
+
+    id: str
+    kind: Kind
+    module: Name
+    digest: str = ""
+    source: str = ""  # where the bundle is: a file, or an object of a store; whoever receives it knows
+    config: dict[str, Any] | None = None
+    settings: dict[str, Any] | None = None
+    to: str = ""
+    older: bool = False  # install a lower version than what runs
+    purge: bool = False  # uninstall: its data too
+    keep_state: bool = False  # rollback: go on with the present state, not with the one that was kept
+    who: str = ""
+    expires_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An order, and where on the disk it takes place.
+
+    `place`: the directory's name in the managed directory. `keep`: the number under which what runs now is kept,
+    empty where nothing runs. `back`: the number that a rollback takes out. `was`, `becomes`: versions, for people.
+    `had_config`: there was a config.json.
+    """
+
+    order: Order
+    place: str
+    keep: str = ""
+    back: str = ""
+    was: str = ""
+    becomes: str = ""
+    had_config: bool = False
+    digests: dict[str, str] = field(default_factory=dict)  # `from`, `to`
+
+    @property
+    def module(self) -> str:
+        """The module that it is done to."""
+        return self.order.module
+
+    @property
+    def kind(self) -> Kind:
+        """What is done."""
+        return self.order.kind
+
+
+def spelled(plan: Plan) -> dict[str, Any]:
+    """A plan as the journal has it."""
+    return asdict(plan)
+
+
+def read(document: dict[str, Any]) -> Plan:
+    """The plan in a journal. Raises msgspec.ValidationError: another release wrote it."""
+    return msgspec.convert(document, Plan)

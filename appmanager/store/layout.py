@@ -1,0 +1,82 @@
+"""Where provisioning keeps what, below a managed directory. Pure.
+
+managed/
+  voltage_guard/                the version that runs
+  .gridlink/
+    journal/voltage_guard       what is being done to it; gone when it is done
+    incoming/voltage_guard.glb  as it is received
+    staged/voltage_guard/       unpacked and verified, not running yet
+    versions/voltage_guard/     the last versions, oldest first
+      000001/ bundle/ state version.json
+    accepted/voltage_guard.json the configuration that it took last
+    states/voltage_guard        its checkpoint
+    record                      every command and its outcome
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+BUNDLE, STATE, ABOUT, CONFIG = "bundle", "state", "version.json", "config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The paths of one managed directory. `states`: where a module's checkpoint is, if elsewhere (another user's)."""
+
+    managed: Path
+    states: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def own(self) -> Path:
+        """Gridlink's own directory in it."""
+        return self.managed / ".gridlink"
+
+    @property
+    def record(self) -> Path:
+        """The record of all commands."""
+        return self.own / "record"
+
+    @property
+    def journals(self) -> Path:
+        """A journal a module that something is done to."""
+        return self.own / "journal"
+
+    @property
+    def directories(self) -> tuple[Path, ...]:
+        """What has to be there before anything is done."""
+        return tuple(self.own / name for name in ("journal", "incoming", "staged", "versions", "accepted", "states"))
+
+    def place(self, directory: str) -> Path:
+        """The version that runs; its directory is named as the module, or as whoever put it there named it."""
+        return self.managed / directory
+
+    def incoming(self, module: str) -> Path:
+        """The bundle as it is received."""
+        return self.own / "incoming" / f"{module}.glb"
+
+    def staged(self, module: str) -> Path:
+        """What is going to run."""
+        return self.own / "staged" / module
+
+    def versions(self, module: str) -> Path:
+        """The versions that are kept."""
+        return self.own / "versions" / module
+
+    def version(self, module: str, number: str) -> Path:
+        """One of them."""
+        return self.versions(module) / number
+
+    def accepted(self, module: str) -> Path:
+        """The configuration that the module took last."""
+        return self.own / "accepted" / f"{module}.json"
+
+    def state(self, module: str) -> Path:
+        """The module's checkpoint."""
+        return self.states.get(module, self.own / "states") / module
+
+    def data(self, module: str) -> Path:
+        """The module's own files."""
+        return self.own / "data" / module

@@ -1,0 +1,151 @@
+"""The record: every command and its outcome, appended and never changed, each entry chained to the one before.
+
+An entry is a line of JSON whose `hash` is over its other fields, the former entry's hash among them: a line that is
+changed, taken out or put in breaks the chain. (Who can write the file can cut whole entries off its end, or write it
+anew: compare `head` with one that was noted elsewhere.) A line that a power cut tore is cut off at the next append.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+import orjson
+
+from appmanager.store.disk import Disk
+from appmanager.store.tree import make_directory
+from gridlink.errors import GridlinkError
+
+BEGIN = "0" * 64
+MAX_LINE_BYTES = 64 * 1024
+
+
+class RecordDamaged(GridlinkError):
+    """The record isn't what was written. `line` is the first that doesn't fit."""
+
+    code = 422
+    fields = ("line",)
+
+    def __init__(self, message: str, *, line: int = 0) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One command. `at_s`: Unix time by the board's clock, which may be wrong; `number` tells the order."""
+
+    id: str
+    kind: str
+    module: str
+    outcome: str
+    reason: str = ""
+    who: str = ""  # the operator's public key, or the name that came with the command
+    digests: dict[str, str] = field(default_factory=dict)  # of the bundle before and after: `from`, `to`
+    at_s: float = 0.0
+    number: int = 0
+    before: str = BEGIN
+    hash: str = ""
+
+
+class Record:
+    """The record of one managed directory. Blocks: call it in a thread. Raises OSError, RecordDamaged."""
+
+    def __init__(self, disk: Disk, path: Path) -> None:
+        self._disk, self._path = disk, path
+
+    def append(self, entry: Entry) -> Entry:
+        """Adds an entry, durably; returns it with its number and hash.
+
+        One whose id and kind are there already is not added again: a power cut came between it and what follows.
+        """
+        last, known = self._mended(entry)
+        if known is not None:
+            return known
+        number, chained = (last.number + 1, last.hash) if last is not None else (1, BEGIN)
+        whole = sealed(replace(entry, number=number, before=chained, hash=""))
+        with self._disk.append(self._path) as file:
+            file.write(spelled(whole))
+            file.fsync()
+        self._disk.fsync_dir(self._path.parent)
+        return whole
+
+    def find(self, id: str) -> Entry | None:
+        """The last entry of a command; None where there is none. Reads the file, a line at a time."""
+        found = None
+        for _, entry in self._lines():
+            if entry is not None and entry.id == id:
+                found = entry
+        return found
+
+    def entries(self) -> Iterator[Entry]:
+        """All of them, the oldest first, up to one that is damaged."""
+        for _, entry in self._lines():
+            if entry is None:
+                return
+            yield entry
+
+    def verify(self) -> Entry | None:
+        """Follows the chain from its beginning; returns the last entry. Raises RecordDamaged with the line.
+
+        A last line that a power cut tore is no damage: it was not written.
+        """
+        last, number = None, 0
+        for number, (body, entry) in enumerate(self._lines(), 1):
+            chained = last.hash if last is not None else BEGIN
+            if entry is None and not body.endswith(b"\n"):
+                return last
+            if entry is None or entry.number != number or entry.before != chained or sealed(entry).hash != entry.hash:
+                raise RecordDamaged(
+                    f"{self._path}:{number}: the record was changed here: compare it with a copy", line=number
+                )
+            last = entry
+        return last
+
+    def _lines(self) -> Iterator[tuple[bytes, Entry | None]]:
+        if not self._disk.kind(self._path):
+            return
+        with self._disk.open(self._path) as file:
+            while body := file.readline(MAX_LINE_BYTES):
+                yield body, _read(body)
+
+    def _mended(self, entry: Entry) -> tuple[Entry | None, Entry | None]:
+        """The last entry, and the one that is to be added where it is there already. Cuts off what a power cut tore."""
+        make_directory(self._disk, self._path.parent)
+        size_bytes, last, known, torn = 0, None, None, False
+        for body, one in self._lines():
+            if one is None:
+                torn = True
+            elif torn:
+                raise RecordDamaged(f"{self._path}: an entry in its middle is damaged: put the file aside")
+            else:
+                size_bytes, last = size_bytes + len(body), one
+                if (one.id, one.kind, one.module) == (entry.id, entry.kind, entry.module):
+                    known = one
+        if torn:
+            self._disk.truncate(self._path, size_bytes)
+        return last, known
+
+
+def spelled(entry: Entry) -> bytes:
+    """An entry as it is written."""
+    return orjson.dumps(asdict(entry)) + b"\n"
+
+
+def sealed(entry: Entry) -> Entry:
+    """The entry with its hash."""
+    fields = {key: value for key, value in asdict(entry).items() if key != "hash"}
+    return Entry(**fields, hash=hashlib.sha256(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)).hexdigest())
+
+
+def _read(body: bytes) -> Entry | None:
+    """The entry of a line; None for one that isn't whole."""
+    if not body.endswith(b"\n"):
+        return None
+    try:
+        return msgspec.convert(orjson.loads(body), Entry)
+    except (orjson.JSONDecodeError, msgspec.ValidationError):
+        return None

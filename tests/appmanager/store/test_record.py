@@ -1,0 +1,111 @@
+"""The record: what is in it can't be changed unseen, and a power cut takes nothing that was written."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from appmanager.store.disk import RealDisk
+from appmanager.store.record import BEGIN, Entry, Record, RecordDamaged
+from tests.appmanager.provisioning.simulated_disk import SimulatedDisk
+
+PATH = Path("/own/record")
+
+
+def entry(number: int) -> Entry:
+    """A command."""
+    return Entry(f"c{number}", "update", "lamp", "done", who="UABC", digests={"to": "d"}, at_s=float(number))
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Record:
+    """Five entries."""
+    made = Record(RealDisk(), tmp_path / "record")
+    for number in range(5):
+        made.append(entry(number))
+    return made
+
+
+def test_entries_are_chained(record: Record) -> None:
+    """Each names the one before."""
+    found = list(record.entries())
+    assert [one.number for one in found] == [1, 2, 3, 4, 5]
+    assert found[0].before == BEGIN
+    assert [one.before for one in found[1:]] == [one.hash for one in found[:-1]]
+    assert record.verify() == found[-1]
+    assert record.find("c2") == found[2]
+    assert record.find("none") is None
+
+
+def test_the_same_command_is_not_added_twice(record: Record) -> None:
+    """A power cut came between its entry and the end of its journal."""
+    assert record.append(entry(3)).number == 4
+    assert len(list(record.entries())) == 5
+
+
+@pytest.mark.parametrize("change", ["edit", "remove", "swap", "insert", "rehash", "cut in a line"])
+def test_a_change_is_found_and_its_line_named(record: Record, tmp_path: Path, change: str) -> None:
+    """Whoever covers a command up has to write anew all that follows it."""
+    file = tmp_path / "record"
+    lines = file.read_bytes().splitlines(keepends=True)
+    match change:
+        case "edit":
+            lines[2] = lines[2].replace(b"UABC", b"UXYZ")
+        case "remove":
+            del lines[2]
+        case "swap":
+            lines[2], lines[3] = lines[3], lines[2]
+        case "insert":
+            lines.insert(2, lines[1])
+        case "rehash":
+            other = Record(RealDisk(), tmp_path / "other")
+            lines[2] = (tmp_path / "other").read_bytes() if other.append(entry(2)) else b""
+        case "cut in a line":
+            lines[2] = lines[2][:20] + b"\n"
+    file.write_bytes(b"".join(lines))
+    with pytest.raises(RecordDamaged, match="record:3: ") as caught:
+        record.verify()
+    assert caught.value.line == 3
+
+
+def test_a_last_line_that_was_torn_is_cut_off(record: Record, tmp_path: Path) -> None:
+    """It was never acknowledged; the next entry must not be glued to it."""
+    with (tmp_path / "record").open("ab") as file:
+        file.write(b'{"id": "c9", "kin')
+    last = record.verify()
+    assert last is not None
+    assert last.number == 5
+    assert record.append(entry(5)).number == 6
+    assert Record(RealDisk(), tmp_path / "record").verify() == list(record.entries())[-1]
+
+
+def test_damage_in_the_middle_stops_it_from_going_on(record: Record, tmp_path: Path) -> None:
+    """What is damaged is put aside by a person, not cut off by a program."""
+    file = tmp_path / "record"
+    file.write_bytes(file.read_bytes().replace(b'{"id":"c1"', b'{"id":!!!!', 1))
+    with pytest.raises(RecordDamaged, match="put the file aside"):
+        record.append(entry(9))
+
+
+def test_what_was_acknowledged_outlasts_a_power_cut_at_every_operation() -> None:
+    """Written, fsynced, and only then answered."""
+    disk, chance = SimulatedDisk(), random.Random(3)
+    disk.put(Path("/own/other"), b"")
+    acknowledged: list[str] = []
+    cuts: list[tuple[int, SimulatedDisk]] = []
+    disk.before = lambda operation: cuts.extend((len(acknowledged), disk.after_cut(chance)) for _ in range(10))
+    record = Record(disk, PATH)
+    for number in range(6):
+        record.append(entry(number))
+        acknowledged.append(entry(number).id)
+    assert len(cuts) > 100
+    for count, found in cuts:
+        again = Record(found, PATH)
+        again.append(entry(99))
+        again.verify()
+        ids = [one.id for one in again.entries()]
+        assert ids[:count] == acknowledged[:count]
+        assert ids[-1] == "c99"
+        assert len(ids) <= count + 2
