@@ -33,38 +33,33 @@ class Systemd:
         is_fed = bool(self._address) and fed_us.isdigit() and fed_pid in ("", str(os.getpid()))
         self._feed_every_s = int(fed_us) / 2e6 if is_fed else 0.0  # 0: there is no watchdog
         self._fed_s = 0.0
-        self._was_ready = self._was_up = False
-        self._status = ""
-        self.unheard = 0  # datagrams that nobody took
+        self._is_up = self._is_ready = False
+        self._told = ""  # by the AppManager
+        self._wanted = self._shown = ""  # what is to be shown, and what is
 
     def turn(self, now_s: float, node: Child | None) -> None:
         """Says what has changed, and feeds the watchdog. To be called several times a second."""
         if not self._address:
             return
         up = node if node is not None and node.ready else None
-        if (up is not None) != self._was_up:
-            self._was_up = up is not None
-            self._changed()
+        self._changed(was_up=self._is_up, is_up=up is not None)
+        self._is_ready = self._is_ready or (self._is_up and self._say("READY=1"))
+        if self._wanted != self._shown and self._say(f"STATUS={self._wanted}"):
+            self._shown = self._wanted
         is_due = self._feed_every_s and now_s - self._fed_s >= self._feed_every_s
-        if is_due and up is not None and up.quiet_s(now_s) < HEARD_WITHIN_S:
+        if is_due and up is not None and up.quiet_s(now_s) < HEARD_WITHIN_S and self._say("WATCHDOG=1"):
             self._fed_s = now_s
-            self._say("WATCHDOG=1")
 
-    def _changed(self) -> None:
-        if not self._was_up:
-            self.status("the node has ended and is started again")
-        elif self._was_ready:
-            self.status("the node is up again")
-        else:
-            self._was_ready = True
-            self._say("READY=1")
-            self.status("the node is up")
+    def _changed(self, was_up: bool, is_up: bool) -> None:
+        self._is_up = is_up
+        if was_up and not is_up:
+            self._told, self._wanted = "", "the node has ended and is started again"
+        elif is_up and not was_up:
+            self._wanted = self._told or "the node is up"  # its AppManager may have been the first to say something
 
     def status(self, text: str) -> None:
-        """What `systemctl status` is to show. Said once, however often it comes."""
-        if self._address and text != self._status:
-            self._status = text
-            self._say(f"STATUS={text}")
+        """What the AppManager says of its bundles, for `systemctl status`."""
+        self._told = self._wanted = text
 
     def stopping(self, why: str) -> None:
         """The guardian ends its children, and then itself."""
@@ -72,12 +67,14 @@ class Systemd:
             self._say("STOPPING=1", f"STATUS=the guardian ends: {why}")
             self._address = ""  # what comes after that is no news
 
-    def _say(self, *lines: str) -> None:
+    def _say(self, *lines: str) -> bool:
+        """Whether it was taken: where the queue is full, it is said again in the next turn."""
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         asked = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
         try:
             asked.sendto("\n".join(lines).encode(), address)
-        except OSError:  # it is gone, or its queue is full: the modules matter more than what is shown of them
-            self.unheard += 1
+        except OSError:  # full, or gone: the modules matter more than what is shown of them
+            return False
         finally:
             asked.close()
+        return True
