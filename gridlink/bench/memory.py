@@ -20,7 +20,7 @@ from gridlink.bench import libraries, pages
 from gridlink.bench.errors import BenchFailed
 from gridlink.bench.pages import Footprint, mib
 from gridlink.bench.run import Site, bundle_packages, site
-from gridlink.bench.subsets import fitted
+from gridlink.bench.subsets import draw, fitted
 from gridlink.registry import Entry
 
 MODULES = (
@@ -57,16 +57,18 @@ class Measured:
 async def memory(modes: Sequence[str], settle_s: float, say: Say, subsets: int = 0) -> dict[str, Any]:
     """Runs the modes one after the other; returns the report as plain JSON types. Raises BenchFailed.
 
-    `subsets`: how many random ones, in mode process and in mode node, the paper's model is fitted to; 0: it isn't.
+    `subsets`: how many random ones, in mode process and in mode node, the paper's model is fitted to; 0: it isn't, nor
+    where only one of these modes is asked for.
     """
+    drawn = draw(subsets) if subsets and {"process", "node"} <= set(modes) else []
     measured = {}
     for mode in modes:
         say(f"{mode}: starts, and settles for {settle_s:g} s")
         measured[mode] = await run_mode(mode, settle_s)
     model = None
-    if subsets:
+    if drawn:
         say(f"{subsets} random subsets of the modules and n = 1 to {len(MODULES)}, in mode process and in mode node")
-        model = await fitted(subsets, min(settle_s, SUBSET_SETTLE_S))
+        model = await fitted(drawn, min(settle_s, SUBSET_SETTLE_S))
     return report(measured, settle_s) | {"model": model}
 
 
