@@ -58,6 +58,25 @@ class TapChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class GuardedProblem:
+    """A meter outside a limit, in the reply of role `voltage_guard`; `since_s` is site time."""
+
+    meter: str
+    limit: Limit
+    side: Literal["over", "under"]
+    value_pu: float
+    limit_pu: float
+    since_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class GuardStatus:
+    """What is read of role `voltage_guard`'s reply to `status`."""
+
+    problems: list[GuardedProblem]
+
+
+@dataclass(frozen=True, slots=True)
 class TapRequest:
     """Role `oltc`, request `setTapPosition`; also the body of POST /api/tap."""
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol
 
-from dashboard_interface.api import Measurements, MeasurementsQuery, ModuleEntry, TapRequest, TapState
+from dashboard_interface.api import GuardStatus, Measurements, MeasurementsQuery, ModuleEntry, TapRequest, TapState
 from dashboard_interface.problem import ProblemError
 from gridlink import GridlinkError, Refused
 
@@ -40,7 +40,7 @@ class Telling(Protocol):
 
 
 class BusSite:
-    """Asks the roles `storage` and `oltc`, each request with `timeout_s` of real time."""
+    """Asks the roles `storage`, `oltc` and `voltage_guard`, each request with `timeout_s` of real time."""
 
     def __init__(self, bus: Asking, registry: Reading, clock: Telling, timeout_s: float) -> None:
         self._bus, self._registry, self._clock = bus, registry, clock
@@ -62,6 +62,11 @@ class BusSite:
     async def tap(self) -> TapState:
         """Where the tap changer is."""
         reply: TapState = await self._ask("oltc", "getTapPosition", None, TapState)
+        return reply
+
+    async def problems(self) -> GuardStatus:
+        """What is outside a limit."""
+        reply: GuardStatus = await self._ask("voltage_guard", "status", None, GuardStatus)
         return reply
 
     async def set_tap(self, wanted: TapRequest) -> TapState:

@@ -1,12 +1,13 @@
 """The state of the grid, reduced from the site's events; pure: time comes with the calls; bounded in size."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import isfinite
 
 from dashboard_interface.api import (
     Extreme,
     Grid,
+    GuardedProblem,
     Kind,
     Meter,
     OpenProblem,
@@ -44,7 +45,7 @@ class GridView:
         self.band = VoltageBand()
         self.tap: Tap | None = None
         self.ignored = 0
-        self._stale_after_s = stale_after_s
+        self.stale_after_s = stale_after_s
         self._meters: dict[str, _Seen] = {}
         self._problems: dict[tuple[str, str], OpenProblem] = {}
         self._newest_s: float | None = None
@@ -82,6 +83,19 @@ class GridView:
         """Closes the problem of that meter and limit; None where none is open."""
         before = self._problems.pop((event.meter, event.limit), None)
         return None if before is None else ProblemChange("closed", before)
+
+    def guarded(self, problems: Iterable[GuardedProblem]) -> list[ProblemChange]:
+        """Takes the guard's own list, as at the start; what to tell of it."""
+        listed = list(problems)
+        named = {(each.meter, each.limit) for each in listed}
+        changes = [ProblemChange("closed", self._problems.pop(key)) for key in set(self._problems) - named]
+        for each in listed:
+            kind: Kind = "overVoltage" if each.side == "over" else "underVoltage"
+            since = VoltageProblem(each.meter, each.value_pu, each.limit_pu, each.limit, each.since_s)
+            change = self.crossed(kind, since)
+            if change is not None:
+                changes.append(change)
+        return changes
 
     def stepped(self, event: TapChanged) -> None:
         """Takes a step of the tap changer."""
@@ -127,7 +141,7 @@ class GridView:
         return Meter(seen.voltage_pu, seen.active_kw, seen.reactive_kvar, timestamp_s, stale)
 
     def _is_stale(self, seen: _Seen, now_s: float) -> bool:
-        return now_s - seen.voltage_s > self._stale_after_s
+        return now_s - seen.voltage_s > self.stale_after_s
 
     def _present(self, now_s: float) -> Iterator[tuple[str, float]]:
         for name, seen in self._meters.items():

@@ -1,6 +1,7 @@
 """The module: events of the site into the view, changes out to clients; owns the listener and four tasks."""
 
 import asyncio
+from dataclasses import replace
 
 from dashboard_interface.api import Power, ProblemChange, Status, TapChanged, Voltage, VoltageProblem
 from dashboard_interface.config import Config
@@ -33,12 +34,24 @@ class DashboardInterface(Module[Config]):
         await self._open(self.config)
         self.tasks.spawn(self._hold(), name="listener")
         self.tasks.spawn(self._ask_tap(), name="tap position")
+        self.tasks.spawn(self._ask_problems(), name="open problems")
         self.tasks.spawn(self._summarise(), name="summaries")
         self.tasks.spawn(self._watch(), name="registry")
 
     async def stop(self) -> None:
         """Closes the listener, ends the streams; requests in work have two seconds."""
         await self._server.aclose(grace_s=2.0)
+
+    async def configure(self, old: Config, new: Config) -> None:
+        """Opens the door anew where it is another one: clients come back by themselves. Raises ConfigInvalid."""
+        if replace(old, summary_every_s=new.summary_every_s, stale_after_s=new.stale_after_s) != new:
+            await self._server.aclose(grace_s=1.0)
+            try:
+                await self._open(new)
+            except ConfigInvalid:
+                await self._open(old)
+                raise
+        self._view.stale_after_s, self._hub.limit = new.stale_after_s, new.max_streams
 
     @subscribe("measurement", "voltage")
     async def on_voltage(self, voltage: Voltage) -> None:
@@ -151,6 +164,8 @@ class DashboardInterface(Module[Config]):
                 self._hub.change("module", json_text(change))
             if any("oltc" in now[each.instance].roles for each in found if each.state == "RUNNING"):
                 await self._ask_tap()
+            if any("voltage_guard" in now[each.instance].roles for each in found if each.state == "RUNNING"):
+                await self._ask_problems()
 
     async def _ask_tap(self) -> None:
         """The position from before our start; where nobody knows, it comes with the first step."""
@@ -162,6 +177,16 @@ class DashboardInterface(Module[Config]):
         news = self._view.asked(state, self.clock.now())
         if news is not None:
             self._hub.change("tap", json_text(news))
+
+    async def _ask_problems(self) -> None:
+        """The problems from before our start: the guard reports each once."""
+        try:
+            status = await self._site.problems()
+        except ProblemError as error:
+            self.log.debug("open problems are not known yet: %s", error)
+            return
+        for change in self._view.guarded(status.problems):
+            self._tell(change)
 
 
 def _url(host: str, port: int) -> str:

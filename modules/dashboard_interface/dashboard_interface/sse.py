@@ -82,7 +82,7 @@ class Hub:
 
     def __init__(self, limit: int) -> None:
         self.dropped = 0
-        self._limit = limit
+        self.limit = limit
         self._epoch = token_hex(4)
         self._count = 0
         self._ring: deque[bytes] = deque(maxlen=RING)
@@ -94,7 +94,7 @@ class Hub:
     @property
     def full(self) -> bool:
         """Whether one more client would be too many."""
-        return len(self._clients) >= self._limit
+        return len(self._clients) >= self.limit
 
     def subscribe(self, last_event_id: str | None) -> Subscription:
         """A new client, with what it missed since `last_event_id`; the caller hands it back to `leave`."""

@@ -47,8 +47,8 @@ class OltcController(Module[Config]):
     async def start(self) -> None:
         """Take up the kept counter and lock-out, and the position the grid tells."""
         self._limits = self.config.limits()
-        self._keeping = asyncio.Lock()
-        self._driving = False
+        self._keeping, self._stepping = asyncio.Lock(), asyncio.Lock()
+        self._driving = self._ending = False
         self._confirmed = False
         self._unanswered: int | None = None  # a step the grid did not answer: made or not
         self._state = self._kept()
@@ -56,6 +56,16 @@ class OltcController(Module[Config]):
             await self._confirm()
         except GridlinkError as error:
             self.log.warning("role grid does not tell its tap position, kept is %s: %s", self._state.position, error)
+
+    async def stop(self) -> None:
+        """Have a step that the grid is making finished, and counted; no other is begun."""
+        self._ending = True
+        async with self._stepping:
+            pass
+
+    async def busy(self) -> str | None:
+        """A drive to a target: whoever ends the module now leaves the tap changer on the way there."""
+        return f"the tap changer moves from {self._state.position} to {self._state.target}" if self._driving else None
 
     async def configure(self, old: Config, new: Config) -> None:
         """Take other limits; they hold from the next command on."""
@@ -112,7 +122,10 @@ class OltcController(Module[Config]):
         try:
             while (position := mechanism.next_position(self._state)) is not None:
                 await self.clock.sleep(self.config.step_time_s)
-                await self._step(position)
+                async with self._stepping:
+                    if self._ending:
+                        return
+                    await self._step(position)
         finally:
             self._driving = False
 

@@ -66,6 +66,10 @@ class Storage(Module[Config]):
         with _answered():
             self._store.limits = new.limits()
 
+    async def healthy(self) -> bool | str:
+        """Not where events can't be written: they wait in memory, and the oldest go when that is full."""
+        return self._store.status().last_error or True
+
     @request("createDataPoint")
     async def create_data_point(self, spec: DataPointSpec) -> DataPointSpec:
         """Make a data point; the same again is fine. Raises Refused when it exists with another unit."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from gridlink import Module, Topic, request, subscribe
 from voltage_guard.api import GuardStatus, OpenProblem, Voltage, VoltageProblem
-from voltage_guard.hysteresis import Limits
+from voltage_guard.hysteresis import Limits, Side
+from voltage_guard.watch import OpenProblem as Known
 from voltage_guard.watch import TooManyMeters, Watch
 
 
@@ -43,6 +44,15 @@ class Config:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class GuardState:
+    """What the next instance goes on from: what was reported and is not over, so that it isn't reported again."""
+
+    meters: list[str]
+    events: int
+    problems: list[OpenProblem]
+
+
 class VoltageGuard(Module[Config]):
     """Watches measured voltages and reports each crossing of a limit, and the way back."""
 
@@ -56,11 +66,21 @@ class VoltageGuard(Module[Config]):
         ),
     )
 
-    async def start(self) -> None:
+    def __init__(self) -> None:
         """Begin with no meter known: what is outside is reported at its next measurement."""
         self._watch = Watch(self.config.limits())
         self._events = 0
         self._refusing = False
+
+    async def snapshot(self) -> GuardState:
+        """What was reported and is not over."""
+        return GuardState(sorted(self._watch.seen), self._events, self._problems())
+
+    async def restore(self, state: GuardState) -> None:
+        """Go on from there; the next measurement of each meter settles what has happened meanwhile."""
+        problems = [Known(p.meter, p.limit, Side(p.side), p.limit_pu, p.value_pu, p.since_s) for p in state.problems]
+        self._watch = Watch(self.config.limits(), state.meters, problems)
+        self._events = state.events
 
     async def configure(self, old: Config, new: Config) -> None:
         """Take new limits; the next measurement of each meter is judged by them."""
@@ -86,8 +106,10 @@ class VoltageGuard(Module[Config]):
     @request("status")
     async def status(self) -> GuardStatus:
         """What is outside now."""
-        problems = [
+        return GuardStatus(self._watch.meters, self._events, self._problems())
+
+    def _problems(self) -> list[OpenProblem]:
+        return [
             OpenProblem(p.meter, p.limits, p.side.value, p.value_pu, p.limit_pu, p.since_s)
             for p in self._watch.problems
         ]
-        return GuardStatus(self._watch.meters, self._events, problems)

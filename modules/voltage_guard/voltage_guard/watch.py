@@ -5,7 +5,7 @@ Pure; the number of meters is bounded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from voltage_guard.api import Limit
@@ -34,16 +34,27 @@ class OpenProblem:
 class Watch:
     """Follows each meter through each pair of limits."""
 
-    def __init__(self, limits: Sequence[Limits]) -> None:
-        """Watch these limits, the most severe first: reports of one measurement come in their order."""
+    def __init__(
+        self, limits: Sequence[Limits], meters: Iterable[str] = (), problems: Iterable[OpenProblem] = ()
+    ) -> None:
+        """Watch these limits, the most severe first: reports of one measurement come in their order.
+
+        `meters` and `problems`: those that are known already. A problem of limits that there aren't is none.
+        """
         self._limits = tuple(limits)
-        self._meters: set[str] = set()
-        self._open: dict[tuple[str, str], OpenProblem] = {}
+        self._meters = set(meters)
+        names = {each.name for each in limits}
+        self._open = {(each.meter, each.limits): each for each in problems if each.limits in names}
 
     @property
     def meters(self) -> int:
         """How many meters have been seen."""
         return len(self._meters)
+
+    @property
+    def seen(self) -> frozenset[str]:
+        """The meters that have been seen."""
+        return frozenset(self._meters)
 
     @property
     def problems(self) -> tuple[OpenProblem, ...]:
@@ -67,11 +78,7 @@ class Watch:
         """A watch of other limits; what is still outside keeps its state, the next measurements settle the
         rest.
         """
-        other = Watch(limits)
-        other._meters = set(self._meters)
-        names = {each.name for each in limits}
-        other._open = {key: problem for key, problem in self._open.items() if problem.limits in names}
-        return other
+        return Watch(limits, self._meters, self.problems)
 
     def _admit(self, meter: str) -> None:
         if len(self._meters) >= MAX_METERS:

@@ -54,19 +54,44 @@ class Config:
             raise ValueError(f"timeout_s: expected more than 0, came {self.timeout_s}; raise it")
 
 
+@dataclass(frozen=True, slots=True)
+class HandlerState:
+    """What the next instance goes on from: with the steps of the tap changer it understands the history."""
+
+    problems: list[OpenProblem]
+    changes: list[TapChange]
+    moves: int
+    last: LastDecision | None
+
+
 class VoltageProblemHandler(Module[Config]):
     """Decides, from measurements and their history, where the tap changer has to be."""
 
     roles = ("voltage_problem_handler",)
 
-    async def start(self) -> None:
-        """Begin to handle; problems that are open already are asked of the guard."""
+    def __init__(self) -> None:
+        """Begin without problems."""
         self._problems = OpenProblems()
         self._changes: deque[TapChange] = deque(maxlen=64)
         self._wake = asyncio.Event()
         self._moves = 0
         self._last: LastDecision | None = None
         self._trouble: str | None = None
+
+    async def snapshot(self) -> HandlerState:
+        """What is open, and what was done about it."""
+        return HandlerState(self._open(), list(self._changes), self._moves, self._last)
+
+    async def restore(self, state: HandlerState) -> None:
+        """Go on from there."""
+        self._problems.replace([Problem(p.meter, p.limit, p.value_pu, p.since_s) for p in state.problems])
+        self._changes.extend(state.changes)
+        self._moves, self._last = state.moves, state.last
+
+    async def start(self) -> None:
+        """Begin to handle; problems that are open already are asked of the guard."""
+        if len(self._problems):
+            self._wake.set()
         self.tasks.spawn(self._handle(), name="handle")
 
     @subscribe("voltage_problem", "overVoltage")
@@ -92,8 +117,10 @@ class VoltageProblemHandler(Module[Config]):
     @request("status")
     async def status(self) -> HandlerStatus:
         """What is open, what was decided last, and what keeps us from acting."""
-        problems = [OpenProblem(p.meter, p.limit, p.value_pu, p.since_s) for p in self._problems]
-        return HandlerStatus(problems, self._moves, self._last, self._trouble)
+        return HandlerStatus(self._open(), self._moves, self._last, self._trouble)
+
+    def _open(self) -> list[OpenProblem]:
+        return [OpenProblem(p.meter, p.limit, p.value_pu, p.since_s) for p in self._problems]
 
     @every(seconds=900)
     async def resync(self) -> None:

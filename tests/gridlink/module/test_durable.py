@@ -65,6 +65,12 @@ class Sink(Module[None]):
         return [value for value, _, _ in self.seen]
 
 
+class Hurried(Sink):
+    """Is stopped without time to finish."""
+
+    stop_within_s = 0.05
+
+
 class Live(Sink):
     """The same, of a bundle that doesn't declare the topic durable."""
 
@@ -221,6 +227,55 @@ async def test_a_module_that_is_stopped_lets_its_handler_finish(site: Site) -> N
     again: Sink = await site.host(Sink, "sink", "numbers")
     await eventually(lambda: again.seen)
     assert again.values == [2]
+
+
+async def stopped_while_it_handles(site: Site, times: int) -> None:
+    """A module `sink` begins with the oldest event and is stopped, so many times."""
+    for _ in range(times):
+        sink: Hurried = await site.host(Hurried, "sink", "numbers")
+        sink.gate.clear()
+        await eventually(lambda: site.counters("sink").events == 1)
+        await site.node.release("sink@n1")
+        assert sink.seen == []
+
+
+async def test_an_event_outlives_any_number_of_stops_of_its_reader(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store counts a stop or a kill as a delivery; only a handler that raises is a failure, here the first."""
+    monkeypatch.setattr(durable, "PAUSES_S", (0.02, 60.0, 60.0, 60.0))
+    await publish(site, 1, 2)
+    await stopped_while_it_handles(site, durable.MAX_TRIES + 1)
+    sink: Sink = await site.host(Sink, "sink", "numbers")
+    sink.fails = {1: 1}
+    await eventually(lambda: 2 in sink.values)
+    assert sink.values == [1, 1, 2]
+    counters = site.counters("sink")
+    assert (counters.errors, counters.redelivered_events, counters.given_up_events) == (1, 2, 0)
+
+
+async def test_each_event_has_its_own_tries(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What failed before it must not be charged to an event."""
+    monkeypatch.setattr(durable, "PAUSES_S", (0.02,) * 4)
+    sink: Sink = await site.host(Sink, "sink", "numbers")
+    sink.fails = dict.fromkeys((1, 2), durable.MAX_TRIES - 1)
+    await publish(site, 1, 2, 3)
+    await eventually(lambda: 3 in sink.values)
+    assert sink.values == [1] * durable.MAX_TRIES + [2] * durable.MAX_TRIES + [3]
+    assert site.counters("sink").given_up_events == 0
+
+
+async def test_an_event_that_ends_its_reader_each_time_is_given_up_counted_and_logged_at_last(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Poison: no handler lives to say that it failed, and all that follow wait behind it."""
+    monkeypatch.setattr(durable, "MAX_DELIVERIES", 3)
+    await publish(site, 1, 2)
+    await stopped_while_it_handles(site, 3)
+    with caplog.at_level(logging.ERROR, "gridlink.module"):
+        sink: Sink = await site.host(Sink, "sink", "numbers")
+        await eventually(lambda: sink.seen)
+    assert sink.values == [2]
+    assert site.counters("sink").given_up_events == 1
+    assert "is given up: it was delivered 3 times" in caplog.text
 
 
 async def test_a_durable_topic_without_nats_is_refused_with_advice(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from gridlink.errors import (
     PayloadInvalid,
     ReplyInvalid,
 )
-from gridlink.module.inbox import MAX_IN_FLIGHT, MAX_WAITING
+from gridlink.module.inbox import MAX_IN_FLIGHT, MAX_WAITING, MAX_WAITING_BYTES
 from gridlink.tasks import Tasks
 from gridlink.testing import Site, eventually
 from tests.gridlink.module.probe import Asker, Number, Probe, Probe2, probe
@@ -157,6 +157,26 @@ class TestEvents:
         await eventually(lambda: len(probe(site).seen) == MAX_WAITING + 1)
         assert probe(site).seen[1:3] == [10, 11]
         assert probe(site).seen[-1] == MAX_WAITING + 9
+
+    async def test_an_inbox_is_bounded_in_bytes_too(self, site: Site) -> None:
+        """A thousand events of a megabyte would be all of a board's memory."""
+        await site.publish("measurement", "number", {"value": 1000})
+        await eventually(lambda: probe(site).seen == [1000])
+        for n in range(40):
+            await site.publish("measurement", "number", {"value": n, "padding": "x" * 200_000})
+        kept = MAX_WAITING_BYTES // 200_000
+        assert site.counters("probe").dropped_events == 40 - kept
+        probe(site).gate.set()
+        await eventually(lambda: len(probe(site).seen) == kept + 1)
+        assert probe(site).seen[1:] == list(range(40 - kept, 40))
+
+    async def test_one_event_larger_than_the_bound_is_kept(self, site: Site) -> None:
+        """It fits a message, so it is handled."""
+        await site.publish("measurement", "number", {"value": 1000})
+        await eventually(lambda: probe(site).seen == [1000])
+        await site.publish("measurement", "number", {"value": 7, "padding": "x" * 1_000_000})
+        probe(site).gate.set()
+        await eventually(lambda: probe(site).seen == [1000, 7])
 
     @pytest.mark.parametrize("value", [-1, 999, "x"])
     async def test_an_event_that_cannot_be_handled_is_counted_and_the_next_is_handled(

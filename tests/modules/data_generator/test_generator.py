@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 
 from data_generator.api import Power, Voltage
 from data_generator.configuration import Config
 from gridlink import Module, Refused, subscribe
+from gridlink.errors import ConfigInvalid
 from gridlink.testing import eventually
 from tests.modules.voltage_problem_handler.site import open_site
 
@@ -130,10 +131,10 @@ async def test_speed_changes_while_running_and_the_replay_does_not(tmp_path: Pat
     """A new speed holds from now on; another start would tear the accounts apart."""
     async with open_site(tmp_path) as site:
         await site.start("data_generator", speed=288.0)
-        generator: Any = site.module("data_generator")
         before_s = site.clock.now()
-        await generator.configure(Config(), Config(speed=10.0))
+        await site.configure("data_generator", {"speed": 10.0})
         assert site.clock.speed == 10.0
         assert 0.0 <= site.clock.now() - before_s < 300.0
-        with pytest.raises(Refused, match="restart the module"):
-            await generator.configure(Config(), Config(days=("winter",)))
+        with pytest.raises(ConfigInvalid, match="restart the module"):
+            await site.configure("data_generator", {"speed": 20.0, "days": ["winter"]})
+        assert site.clock.speed == 10.0

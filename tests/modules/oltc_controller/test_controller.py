@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 from gridlink import Module, Refused, request, subscribe
+from gridlink.errors import ConfigInvalid
 from gridlink.testing import eventually
 from oltc_controller.api import GridTap, TapChanged, TapPosition
 from tests.modules.voltage_problem_handler.site import Site, open_site
@@ -155,3 +157,48 @@ async def test_a_step_that_fails_stops_the_drive_and_the_grid_is_asked_again(tmp
     assert (stopped["position"], stopped["target"]) == (0, 0)
     assert Grid.steps == [1, 2]
     assert (state["position"], state["operations"]) == (2, 2)
+
+
+async def test_it_is_busy_while_it_drives_and_a_stop_finishes_and_counts_the_step(tmp_path: Path) -> None:
+    """A step that the grid makes while the module ends would be missing from the counter for good."""
+    held, asked = asyncio.Event(), asyncio.Event()
+
+    class SlowGrid(Grid):
+        """Takes its time for a step."""
+
+        @request("setTapPosition")
+        async def set_tap_position(self, wanted: TapPosition) -> GridTap:
+            asked.set()
+            await held.wait()
+            return await super().set_tap_position(wanted)
+
+    async with open_site(tmp_path) as site:
+        site.clock.lead(0.0, 1000.0, "test")
+        await site.run(SlowGrid, "grid")
+        await site.start("oltc_controller")
+        controller: Any = site.module("oltc_controller")
+        assert await controller.busy() is None
+        await site.ask("oltc", "setTapPosition", {"position": 3})
+        assert await controller.busy() == "the tap changer moves from 0 to 3"
+        async with asyncio.timeout(5):
+            await asked.wait()
+        stopping = asyncio.get_running_loop().create_task(site.stop("oltc_controller"))
+        await eventually(lambda: controller._ending)
+        held.set()
+        await stopping
+        assert Grid.steps == [1]
+        await site.start("oltc_controller")
+        state = await site.ask("oltc", "getTapPosition")
+    assert (state["position"], state["target"], state["operations"]) == (1, 1, 1)
+
+
+async def test_new_limits_hold_from_the_next_command_on(tmp_path: Path) -> None:
+    """And a mechanism that can't be is refused, the old limits stay."""
+    async with open_site(tmp_path) as site:
+        await site.run(Grid, "grid")
+        await site.start("oltc_controller")
+        await site.configure("oltc_controller", {"max_position": 1})
+        with pytest.raises(ConfigInvalid, match="expected min < max"):
+            await site.configure("oltc_controller", {"min_position": 4, "max_position": 1})
+        with pytest.raises(Refused, match="from -4 to 1, came 2"):
+            await site.ask("oltc", "setTapPosition", {"position": 2})

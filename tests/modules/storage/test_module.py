@@ -86,3 +86,12 @@ async def test_limits_change_without_a_restart_and_wrong_ones_are_refused(storag
     with pytest.raises(Refused, match="keep_mib must be at least 4"):
         await storage.configure(Config(), Config(keep_mib=1.0))
     assert storage._store.limits.keep_days == 7.0
+
+
+async def test_a_disk_that_takes_no_events_is_not_healthy(storage: Storage) -> None:
+    """Until it takes them again."""
+    assert await storage.healthy() is True
+    events = storage._store._events
+    assert events is not None
+    events.last_error = "the disk is full"
+    assert await storage.healthy() == "the disk is full"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 
@@ -75,14 +75,33 @@ async def test_new_limits_hold_from_the_next_measurement_on(tmp_path: Path) -> N
             return len(Listener.heard) == 1
 
         await eventually(heard)
-        guard: Any = site.module("voltage_guard")
-        await guard.configure(Config(), Config(operating_upper_pu=1.07))
+        await site.configure("voltage_guard", {"operating_upper_pu": 1.07})
         await measure(site, 1.06, 2.0)
 
         async def taken_back() -> bool:
             return [type_ for type_, _ in Listener.heard] == ["overVoltage", "backToNormal"]
 
         await eventually(taken_back)
+
+
+async def test_what_was_reported_is_not_reported_again_by_the_next_instance(tmp_path: Path) -> None:
+    """Also with other limits; the way back is not lost either, and hysteresis goes on."""
+    async with open_site(tmp_path, states=True) as site:
+        await site.run(Listener, "listener")
+        await site.start("voltage_guard")
+        await measure(site, 1.06, 1.0)
+        await eventually(lambda: len(Listener.heard) == 1)
+        await site.stop("voltage_guard")
+        await site.start("voltage_guard")
+        before = await site.ask("voltage_guard", "status")
+        await measure(site, 1.06, 2.0)
+        await measure(site, 1.049, 3.0)  # inside, but not by the hysteresis
+        await measure(site, 1.0, 4.0)
+        await eventually(lambda: len(Listener.heard) == 2)
+        status = await site.ask("voltage_guard", "status")
+    assert [(type_, p.timestamp_s) for type_, p in Listener.heard] == [("overVoltage", 1.0), ("backToNormal", 4.0)]
+    assert [(p["meter"], p["side"], p["since_s"]) for p in before["problems"]] == [("bus_3", "over", 1.0)]
+    assert (status["meters"], status["events"], status["problems"]) == (1, 2, [])
 
 
 @pytest.mark.parametrize("wrong", [{"operating_upper_pu": 1.2}, {"en50160_lower_pu": 1.2}, {"hysteresis_pu": 0.5}])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gridlink import Module, testing
+from gridlink.node.checkpoints import Keeper, States
 
 BUNDLES = Path(__file__).parents[3] / "modules"
 
@@ -36,6 +37,10 @@ class Site:
         """Stop a bundle's instance."""
         await self._site.node.release(f"{name}@test")
 
+    async def configure(self, name: str, config: dict[str, Any]) -> None:
+        """Have a bundle's instance take another configuration."""
+        await self._site.configure(name, config)
+
     def module(self, name: str) -> Any:
         """The running module itself, for its hooks."""
         return self._site.node.instances[f"{name}@test"]._module
@@ -50,7 +55,9 @@ class Site:
 
 
 @asynccontextmanager
-async def open_site(root: Path) -> AsyncIterator[Site]:
-    """A site without modules yet; what runs on it is stopped in reverse at the end."""
+async def open_site(root: Path, *, states: bool = False) -> AsyncIterator[Site]:
+    """A site without modules yet; what runs on it is stopped in reverse at the end. `states`: it keeps theirs."""
     async with testing.site(root) as site:
+        if states:
+            site.node.keeper = Keeper(States(root / "states"))
         yield Site(site)

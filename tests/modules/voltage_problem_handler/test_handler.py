@@ -102,3 +102,41 @@ async def test_a_handler_that_comes_late_learns_the_open_problems_from_the_guard
         await eventually(open_problems)
         await site.start("voltage_problem_handler")
         await eventually(lambda: inside_the_band(site))
+
+
+async def test_the_next_instance_goes_on_with_what_was_done(tmp_path: Path) -> None:
+    """The steps of the tap changer above all: measurements from before them were taken at another tap."""
+    async with open_site(tmp_path, states=True) as site:
+        await started(site, "storage", "oltc_controller", "voltage_guard", "voltage_problem_handler", tap=-3)
+
+        async def settled() -> bool:
+            status = await site.ask("voltage_problem_handler", "status")
+            return await inside_the_band(site) and not status["problems"]
+
+        await eventually(settled)
+        before = await site.ask("voltage_problem_handler", "status")
+        changes = list(site.module("voltage_problem_handler")._changes)
+        await site.stop("voltage_problem_handler")
+        await site.start("voltage_problem_handler")
+        after = await site.ask("voltage_problem_handler", "status")
+        kept = list(site.module("voltage_problem_handler")._changes)
+    assert (after["moves"], after["lastDecision"]) == (before["moves"], before["lastDecision"])
+    assert kept[: len(changes)] == changes != []
+
+
+async def test_a_problem_that_is_open_is_gone_on_with_though_the_guard_is_away(tmp_path: Path) -> None:
+    """It reports each crossing once, and doesn't answer now."""
+    async with open_site(tmp_path, states=True) as site:
+        await started(site, "voltage_guard", "voltage_problem_handler", tap=-3)
+
+        async def noted() -> bool:
+            return bool((await site.ask("voltage_problem_handler", "status"))["problems"])
+
+        await eventually(noted)
+        await site.stop("voltage_problem_handler")
+        await site.stop("voltage_guard")
+        await site.start("voltage_problem_handler")
+        assert await noted()
+        await site.start("storage")
+        await site.start("oltc_controller")
+        await eventually(lambda: inside_the_band(site))
