@@ -35,6 +35,7 @@ nats.protocol.parser.HMSG_RE = re.compile(
 
 Error = nats.errors.Error
 NotConnected = nats.errors.ConnectionClosedError
+TooLarge = nats.errors.MaxPayloadError
 
 Listener = Callable[[bytes, bytes, bytes, bytes | None], None]
 """Takes subject, reply subject (may be empty), payload and header block (None where there is none). Doesn't block."""
@@ -58,8 +59,13 @@ class Client(Failover, NatsClient):
 
     async def listen(self, subject: str, listener: Listener, queue: str = "") -> Subscription:
         """Subscribes; `flush` returns when it is in effect. Ended by the subscription's `drain` or `unsubscribe`."""
-        self._listeners[self._sid + 1] = listener  # the one that `subscribe` takes, before it gives up control
-        return await self.subscribe(subject, queue=queue)
+        sid = self._sid + 1  # the one that `subscribe` takes, before it gives up control
+        self._listeners[sid] = listener
+        try:
+            return await self.subscribe(subject, queue=queue)
+        except BaseException:
+            self._remove_sub(sid)
+            raise
 
     def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
         super()._remove_sub(sid, max_msgs)
@@ -79,6 +85,8 @@ class Client(Failover, NatsClient):
         """Sends a message at the end of this turn of the event loop. Raises Error while there is no connection."""
         if not self.is_connected:
             raise NotConnected
+        if len(headers) + len(payload) > self._max_payload:
+            raise TooLarge  # the server would end the connection
         if headers:
             line = f"HPUB {subject} {reply} {len(headers)} {len(headers) + len(payload)}\r\n"
         else:

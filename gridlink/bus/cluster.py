@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gridlink.bus.durable.settings import CENTRE
 from gridlink.bus.trust import (
     CA,
     CERTIFICATE,
@@ -198,11 +199,14 @@ def hub_configuration(leaf_port: int, sites: Mapping[str, Mapping[str, str]], cl
         tls,
         'max_payload: 1MB\nping_interval: "1s"\nping_max: 6\nwrite_deadline: "10s"',
         f'leafnodes {{\n  listen: "0.0.0.0:{leaf_port}"\n  {tls}\n  authorization {{ timeout: 10 }}\n}}',
+        f'jetstream {{\n  store_dir: "jetstream"\n  domain: {CENTRE}\n  max_memory_store: 16MB\n}}',
         "accounts {",
     ]
     for site, users in sites.items():
         check_users(users, f"site {site}")
-        rights = dumps(operator_rights(site)).decode()
-        nkeys = [f"    {{ nkey: {key}, permissions: {rights} }} # {name}" for name, key in users.items()]
-        parts.append("\n".join([f"  {_quoted(site)}: {{ users: [", *nkeys, "  ] }"]))
+        rights = operator_rights(site)
+        rights["publish"] = [*rights["publish"], "$JS.API.>"]  # as this server reads its own domain's subjects
+        allowed = dumps(rights).decode()
+        nkeys = [f"    {{ nkey: {key}, permissions: {allowed} }} # {name}" for name, key in users.items()]
+        parts.append("\n".join([f"  {_quoted(site)}: {{ jetstream: enabled, users: [", *nkeys, "  ] }"]))
     return "\n".join([*parts, "}", ""])

@@ -15,7 +15,6 @@ from gridlink.bus.mqtt import MqttSettings
 from gridlink.bus.server import LOOPBACK
 from gridlink.codec import dumps
 
-USER = "jetstream"
 _LEAFNODES = "leafnodes {\n"
 
 
@@ -23,7 +22,7 @@ def with_leaf_listener(text: str, port: int, password: str) -> str:
     """The configuration `text` of a node's nats-server, with a listener on loopback for the JetStream server."""
     listener = (
         f'  listen: "{LOOPBACK}:{port}"\n'
-        f"  authorization {{ user: {USER}, password: {_quoted(password)}, timeout: 5 }}\n"
+        f"  authorization {{ user: {mqtt.STORE}, password: {_quoted(password)}, timeout: 5 }}\n"
     )
     if _LEAFNODES in text:  # it has an uplink
         return text.replace(_LEAFNODES, _LEAFNODES + listener, 1)
@@ -43,7 +42,7 @@ def leaf_configuration(
 
     Raises TrustInvalid for an MQTT listener that would be open to others without TLS and users.
     """
-    users: list[dict[str, object]] = [{"user": USER, "password": password}]
+    users: list[dict[str, object]] = [{"user": mqtt.STORE, "password": password}]
     parts = [
         "# Written by Gridlink at each start: changes here are lost.",
         f"server_name: {_quoted(f'{site}-jetstream-{port}')}",
@@ -51,7 +50,7 @@ def leaf_configuration(
         f"ports_file_dir: {_quoted(directory)}",
         'max_payload: 1MB\nwrite_deadline: "2s"',
         'leafnodes {\n  reconnect: "250ms"\n'
-        f'  remotes: [ {{ url: "nats-leaf://{USER}:{password}@{LOOPBACK}:{port}", compression: off }} ]\n}}',
+        f'  remotes: [ {{ url: "nats-leaf://{mqtt.STORE}:{password}@{LOOPBACK}:{port}", compression: off }} ]\n}}',
         "jetstream {\n"
         f"  store_dir: {_quoted(f'{directory}/store')}\n  domain: {DOMAIN}\n"
         f"  max_memory_store: {int(settings.max_memory_mib * MIB)}\n"

@@ -16,7 +16,8 @@ from gridlink.message import Message
 if TYPE_CHECKING:
     from gridlink.bus.mirror import Mirror
 
-MAX_PAYLOAD_BYTES = 1024 * 1024  # NATS's default, so that a module behaves the same on both
+HEADER_BYTES = 4096  # kept free of a server's limit, which counts a message's headers too
+MAX_PAYLOAD_BYTES = 1024 * 1024 - HEADER_BYTES  # NATS's default, so that a module behaves the same on both
 
 
 class LocalBus:

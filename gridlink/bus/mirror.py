@@ -1,7 +1,8 @@
 """Shows taps what a node's instances are asked and answer, also what never crosses NATS. Loaded when a tap asks for it.
 
 A tap says each second what it wants; a node forgets it after LEASE_S. What is shown is what the bus carries: a sealed
-payload stays sealed. What comes too fast for MAX_WAITING is counted and left out: no message ever waits for a tap.
+payload stays sealed. What comes too fast for MAX_WAITING is counted and left out: no message ever waits for a tap. Bounds
+are of JSON as it is sent, where a control character takes six bytes: a batch is far below any server's `max_payload`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
 
 import msgspec
@@ -26,7 +26,9 @@ LEASE_S = 3.5  # three renewals may be lost
 BATCH_S = 0.05
 MAX_TAPS = 16
 MAX_WAITING, MAX_WAITING_BYTES = 1000, 256 * 1024  # of one batch
-MAX_PAYLOAD_BYTES = 64 * 1024  # of a payload that is shown whole
+MAX_SEEN_BYTES = 64 * 1024  # of a message that is shown whole
+MAX_LETTERS = 600  # of each of its names: more than an address or an instance can have
+BEGINNING_BYTES = 1024  # what is shown of the payload of a message that is larger
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,10 +62,11 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str = ""
     id: str = ""
     trace: str = ""
-    payload: str | None = None  # as the bus carried it; None where there is none, or too much of it
-    size_bytes: int = 0
+    payload: str | None = None  # as the bus carried it
+    size_bytes: int = 0  # of the whole payload
     elapsed_us: int = 0  # from the request's arrival to its reply
     waits: bool = True  # whether somebody waits for the reply
+    cut: tuple[str, ...] = ()  # the fields of which only the beginning is shown
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -80,7 +83,7 @@ class Mirror:
     def __init__(self, node: str, say: Callable[[bytes], bool], ended: Callable[[], None]) -> None:
         self._node, self._say, self._ended = node, say, ended
         self._wishes: dict[str, tuple[Wish, float]] = {}
-        self._waiting: deque[Seen] = deque()
+        self._waiting: list[msgspec.Raw] = []  # each a Seen
         self._waiting_bytes = 0
         self._left_out = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -112,26 +115,15 @@ class Mirror:
 
     def saw(self, message: Message, kind: str, payload: bytes, elapsed_us: int = 0) -> None:
         """Keeps it for the next batch, or counts it."""
-        size = len(payload)
-        shown = size if size <= MAX_PAYLOAD_BYTES else 0
-        if len(self._waiting) >= MAX_WAITING or self._waiting_bytes + shown > MAX_WAITING_BYTES:
+        if len(self._waiting) >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES:
+            self._left_out += 1  # without being encoded: a flood must not cost more than that
+            return
+        encoded = _encoded(message, kind, payload, elapsed_us)
+        if self._waiting_bytes + len(encoded) > MAX_WAITING_BYTES:
             self._left_out += 1
             return
-        self._waiting_bytes += shown
-        self._waiting.append(
-            Seen(
-                kind=kind,
-                address=message.address,
-                type=message.type,
-                source=message.source,
-                id=message.id,
-                trace=message.trace,
-                payload=payload.decode("utf-8", "replace") if shown else None,
-                size_bytes=size,
-                elapsed_us=elapsed_us,
-                waits=message.wants_reply,
-            )
-        )
+        self._waiting_bytes += len(encoded)
+        self._waiting.append(msgspec.Raw(encoded))
 
     def close(self) -> None:
         """Shows nothing more. May be called twice."""
@@ -152,11 +144,27 @@ class Mirror:
             self._ended()
 
     def _send(self) -> None:
-        batch = Batch(self._node, tuple(self._waiting), self._left_out)
-        self._waiting.clear()
-        self._waiting_bytes = 0
-        lost = 0 if self._say(msgspec.json.encode(batch)) else len(batch.seen) + batch.left_out
-        self._left_out = lost
+        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        body = msgspec.json.encode({"node": self._node, "seen": waiting, "left_out": self._left_out})
+        self._left_out = 0 if self._say(body) else self._left_out + len(waiting)
+
+
+def _encoded(message: Message, kind: str, payload: bytes, elapsed_us: int) -> bytes:
+    """The message as a Seen in JSON, of MAX_SEEN_BYTES at most. What of it is too long is cut, and named in `cut`."""
+    told = {name: getattr(message, name) for name in ("address", "type", "source", "id", "trace")}
+    seen = Seen(
+        kind=kind,
+        **{name: text[:MAX_LETTERS] for name, text in told.items()},
+        payload=payload[:MAX_SEEN_BYTES].decode("utf-8", "replace") if payload else None,
+        size_bytes=len(payload),
+        elapsed_us=elapsed_us,
+        waits=message.wants_reply,
+        cut=tuple(name for name, text in told.items() if len(text) > MAX_LETTERS),
+    )
+    if len(payload) <= MAX_SEEN_BYTES and len(encoded := msgspec.json.encode(seen)) <= MAX_SEEN_BYTES:
+        return encoded
+    beginning = payload[:BEGINNING_BYTES].decode("utf-8", "replace")
+    return msgspec.json.encode(msgspec.structs.replace(seen, payload=beginning, cut=(*seen.cut, "payload")))
 
 
 class _Watched:

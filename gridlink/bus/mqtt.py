@@ -16,6 +16,7 @@ from gridlink.address import ROOT
 from gridlink.errors import TrustInvalid
 
 PORT = 1883
+STORE = "jetstream"  # the user by which the JetStream server itself is a leaf of the node's: no client's name
 NOBODY = "anybody on this machine"  # the user of a listener on loopback that asks for no name
 
 
@@ -32,7 +33,9 @@ class MqttSettings:
 
 
 def check(settings: MqttSettings, loopback: bool) -> None:
-    """Raises TrustInvalid for a listener that others reach, and that has not both TLS and users."""
+    """Raises TrustInvalid for a listener that others reach, and that has not both TLS and users, or for a user STORE."""
+    if STORE in settings.users:
+        raise TrustInvalid(f"mqtt: users: {STORE} is the JetStream server's own name: give the user another one")
     if bool(settings.certificate) != bool(settings.key):
         raise TrustInvalid("mqtt: expected both certificate and key, got one of them")
     lacks = "TLS (certificate, key)" if not settings.certificate else "users" if not settings.users else ""

@@ -22,7 +22,7 @@ from gridlink.bus.client import Client, Error, Listener
 from gridlink.bus.deadlines import Deadlines
 from gridlink.bus.denials import Denials, may_not_hear, may_not_send
 from gridlink.bus.failover import Attempts
-from gridlink.bus.local import LocalBus, Registration, nobody
+from gridlink.bus.local import HEADER_BYTES, LocalBus, Registration, nobody
 from gridlink.bus.outside import Outside, address_of
 from gridlink.bus.protocol import Answer, Prefer, Receiver
 from gridlink.config import Credentials
@@ -105,7 +105,7 @@ class NatsBus(Outside):
             wanted = bool(self._client._server_info.get("auth_required"))
             raise unreachable(url, within_s, _reason(cause), wanted) from error
         attempts.succeeded()
-        self.local.max_payload_bytes = self._client.max_payload
+        self.local.max_payload_bytes = self._client.max_payload - HEADER_BYTES
         if self._denials.denies_hearing(f"{self._inbox}.*"):
             await self._close_client()
             raise may_not_hear(f"{self._inbox}.* (set NATS_INBOX_PREFIX to what they allow)", self.node)
@@ -129,7 +129,7 @@ class NatsBus(Outside):
         """See gridlink.bus.Bus."""
         if not self.local.has_member(message.address):
             return self._request(message)
-        if prefer == "local" or random.random() < self.own_share(message.address):
+        if prefer == "local" or (prefer == "any" and random.random() < self.own_share(message.address)):
             return self.local.request(message)
         return self._request_elsewhere(message)
 

@@ -17,8 +17,9 @@ Answer = Callable[[bytes | GridlinkError], None]
 """Sends the reply or the error of one request to whoever sent it. Called at most once; it doesn't block."""
 
 
-Prefer = Literal["local", "any"]
-"""`local`: a member in the sender's own node, if there is one. `any`: each member of the site is as likely."""
+Prefer = Literal["local", "any", "elsewhere"]
+"""Which member of a role: `local`, one in the sender's own node, if there is one; `any`, each of the site is as likely;
+`elsewhere`, one in another node, if there is one."""
 
 
 class Receiver(Protocol):

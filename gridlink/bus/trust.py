@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from gridlink.address import ROOT, TAP_ROOT, token
-from gridlink.bus.durable.settings import DOMAIN
+from gridlink.bus.durable.settings import CENTRE, DOMAIN
 from gridlink.config import read_json, typed
 from gridlink.errors import ConfigInvalid, TrustInvalid
 
@@ -94,7 +94,7 @@ def server_name(site: str) -> str:
 
 def subjects(site: str) -> list[str]:
     """What a user of a site may publish and subscribe to, and nothing else: all that the site has, and taps."""
-    store = [f"$JS.{DOMAIN}.API.>", "$JS.ACK.>"]  # of the site's JetStream server, where it has one
+    store = [f"$JS.{DOMAIN}.API.>", f"$JS.{CENTRE}.API.>", "$JS.ACK.>"]  # of the site's JetStream, and the centre's
     return [f"{ROOT}.{site}.>", f"{TAP_ROOT}.{site}.>", "_INBOX.>", "$SRV.>", *store]
 
 

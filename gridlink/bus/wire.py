@@ -20,6 +20,7 @@ ERROR = "Nats-Service-Error"
 ERROR_CODE = "Nats-Service-Error-Code"
 NO_RESPONDERS = "503"
 MAX_TIMEOUT_S = 3600.0
+MAX_ERROR_BYTES = 64 * 1024
 
 
 _OURS = f"NATS/1.0\r\n{PACKED}: ".encode()
@@ -29,7 +30,7 @@ _END = b"\r\n\r\n"
 def headers_of(message: Message) -> bytes:
     """The header block of an outgoing message; what is left of its deadline travels, not a time of day."""
     left_s = message.time_left_s()
-    left_ms = "" if left_s is None else str(int(left_s * 1000))
+    left_ms = "" if left_s is None else str(int(min(left_s, MAX_TIMEOUT_S) * 1000))
     return b"%b%b%b" % (_OURS, f"{message.id};{message.source};{left_ms};{message.trace}".encode(), _END)
 
 
@@ -97,6 +98,8 @@ def error_reply(error: GridlinkError) -> tuple[dict[str, str], bytes]:
     name, text = type(error).__name__, str(error)
     line = " ".join(text.split())[:512]
     body = encode({"error": name, "message": text, **error.details})
+    if len(body) > MAX_ERROR_BYTES:
+        body = encode({"error": name, "message": f"{text[: MAX_ERROR_BYTES // 8]} … (cut)"})
     return {ERROR: line or name, ERROR_CODE: str(error.code)}, body
 
 

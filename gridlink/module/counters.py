@@ -26,7 +26,7 @@ class Counters:
     busy: int = 0  # requests refused because too many were in flight
     dropped_events: int = 0  # the oldest ones of a full inbox, or of a durable topic that discarded them unread
     redelivered_events: int = 0  # of durable topics: they may have been handled before
-    given_up_events: int = 0  # of durable topics: their handler failed each time
+    given_up_events: int = 0  # of durable topics: their handler failed, or its process ended, each time
     hung: int = 0  # times that it held the event loop for longer than its limit
     configured: int = 0  # changes of its configuration that it took
     refused_configurations: int = 0

@@ -1,7 +1,8 @@
 """Runs a module's handlers of durable topics: an event is acknowledged when its handler has returned.
 
 One event of a topic at a time, in the stream's order. A handler that raises gets the event again, after a while; past
-MAX_TRIES, or where the event can never be handled, it is given up, counted and logged, and the next one comes.
+MAX_TRIES, or where the event can never be handled, it is given up, counted and logged, and the next one comes. What the
+store counts are deliveries: those to a reader that is stopped or killed meanwhile, too; they are no failures.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from gridlink.tasks import Tasks, is_cancelled
 
 log = logging.getLogger("gridlink.module")
 
-MAX_TRIES = 5
+MAX_TRIES = 5  # failures of its handler, counted by a reader as long as it lives
+MAX_DELIVERIES = 50  # counted by the store over all restarts: then the event is what ends its reader each time
 PAUSES_S = (0.2, 1.0, 5.0, 20.0)  # before the second try, and so on
 OPEN_WITHIN_S = 5.0
 NEVER = (PayloadInvalid, Unreadable, AccessDenied)  # the event itself is at fault: another try changes nothing
@@ -52,6 +54,7 @@ class DurableTopic:
         self._tasks = Tasks(name)
         self._ending = asyncio.Event()
         self._current: Delivery | None = None
+        self._failing: tuple[int, str, int] = (0, "", 0)  # place and id of the event that failed last, and how often
 
     async def open(self) -> None:
         """Begins to read. A store that isn't there within OPEN_WITHIN_S is waited for in the background."""
@@ -92,8 +95,8 @@ class DurableTopic:
         if event.count > 1:
             message = replace(message, redelivered=True)
             self._counters.redelivered_events += 1
-        if event.count > MAX_TRIES:
-            self._give_up(message, "it was never acknowledged")
+        if event.count > MAX_DELIVERIES:
+            self._give_up(message, f"it was delivered {MAX_DELIVERIES} times, and its reader ended or failed each time")
             return None
         self._counters.events += 1
         return await self._tried(handler, event, message)
@@ -118,10 +121,13 @@ class DurableTopic:
 
     def _failed(self, event: Delivery, message: Message, why: str) -> float | None:
         self._counters.errors += 1
-        if event.count >= MAX_TRIES:
+        sequence, identity, before = self._failing
+        failures = before + 1 if (sequence, identity) == (event.sequence, message.id) else 1
+        self._failing = event.sequence, message.id, failures
+        if failures >= MAX_TRIES:
             self._give_up(message, why)
             return None
-        pause_s = PAUSES_S[event.count - 1]
+        pause_s = PAUSES_S[failures - 1]
         log.warning("%s: %s of topic %s: %s (again in %g s)", self._name, message.type, self._topic, why, pause_s)
         return pause_s
 

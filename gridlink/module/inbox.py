@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import Context
 
 from gridlink.address import Address
@@ -33,7 +33,8 @@ from gridlink.tasks import Tasks, is_cancelled
 log = logging.getLogger("gridlink.module")
 
 MAX_IN_FLIGHT = 64
-MAX_WAITING = 1024
+MAX_WAITING = 1024  # events of a topic
+MAX_WAITING_BYTES = 2 * 1024 * 1024  # of their payloads; one larger than this is kept all the same
 TURN_S = 0.005  # events that wait are handled so long before others have the event loop, whether handlers await or not
 WARN_EVERY_S = 1.0
 
@@ -50,11 +51,13 @@ class Inbox:
         events: Mapping[Address, Events],
         context: Context,
         counters: Counters,
+        on_full: Callable[[], None] = lambda: None,
     ) -> None:
         self._name, self._requests, self._context, self._counters = name, requests, context, counters
         self._topics = {topic: _Topic(handlers) for topic, handlers in events.items()}
         self._tasks = Tasks(name)
         self._counters.by_type = {name: RequestCounters() for name in requests}
+        self._on_full = on_full  # a handler has met the end of memory
         self._in_flight = 0
         self._closed = False
         self.held: Held | None = None  # what comes while the module is on its way to another process
@@ -105,6 +108,8 @@ class Inbox:
             result = HandlerFailed(f"{self._name}, {message.type}: it awaited something that was cancelled")
         except ANYTHING as error:  # a handler is the author's code: it may raise anything
             self._counters.errors += 1
+            if isinstance(error, MemoryError):
+                self._on_full()
             log.exception("%s: the handler of %s raised", self._name, message.type)
             result = HandlerFailed(f"{self._name}, {message.type}: {type(error).__name__}: {error}")
         finally:
@@ -122,10 +127,11 @@ class Inbox:
         topic = self._topics.get(message.address)
         if topic is None or message.type not in topic.handlers or self._closed:
             return
-        if len(topic.waiting) >= MAX_WAITING:
-            topic.waiting.popleft()
-            self._counters.dropped_events += 1
         topic.waiting.append(message)
+        topic.waiting_bytes += len(message.payload)
+        while len(topic.waiting) > MAX_WAITING or (topic.waiting_bytes > MAX_WAITING_BYTES and len(topic.waiting) > 1):
+            topic.next()
+            self._counters.dropped_events += 1
         if not topic.running and not self._events_wait:
             self._begin(topic, f"{message.address}.{message.type}")
 
@@ -137,7 +143,7 @@ class Inbox:
         try:
             turn_ends_s = time.monotonic() + TURN_S
             while topic.waiting and not self._events_wait:
-                await self._handle(topic.handlers, topic.waiting.popleft())
+                await self._handle(topic.handlers, topic.next())
                 if time.monotonic() > turn_ends_s:
                     await asyncio.sleep(0)
                     turn_ends_s = time.monotonic() + TURN_S
@@ -157,8 +163,10 @@ class Inbox:
                 raise
             self._counters.errors += 1
             log.exception("%s: the handler of %s awaited something that was cancelled", self._name, message.type)
-        except ANYTHING:  # a handler is the author's code: it may raise anything
+        except ANYTHING as error:  # a handler is the author's code: it may raise anything
             self._counters.errors += 1
+            if isinstance(error, MemoryError):
+                self._on_full()
             log.exception("%s: the handler of %s raised", self._name, message.type)
 
     def _warn(self, message: Message, error: GridlinkError) -> None:
@@ -202,6 +210,7 @@ class Inbox:
         for where, topic in self._topics.items():
             own = (m for m in topic.waiting if not m.id or (m.source, m.id) not in known)
             topic.waiting = deque((*topic.earlier, *own))
+            topic.waiting_bytes = sum(len(message.payload) for message in topic.waiting)
             topic.earlier.clear()
             if topic.waiting and not topic.running:
                 self._begin(topic, f"{where}, which waited")
@@ -239,10 +248,17 @@ class Inbox:
 class _Topic:
     """The events of one topic that wait, and their handlers by type."""
 
-    __slots__ = ("earlier", "handlers", "running", "waiting")
+    __slots__ = ("earlier", "handlers", "running", "waiting", "waiting_bytes")
 
     def __init__(self, handlers: Events) -> None:
         self.handlers = handlers
         self.waiting: deque[Message] = deque()
+        self.waiting_bytes = 0
         self.earlier: deque[Message] = deque()
         self.running = False
+
+    def next(self) -> Message:
+        """The oldest that waits, taken out."""
+        message = self.waiting.popleft()
+        self.waiting_bytes -= len(message.payload)
+        return message

@@ -22,10 +22,10 @@ from gridlink.bus.protocol import Bus, Subscription
 from gridlink.contract import Contract, Served
 from gridlink.errors import ANYTHING, ConfigInvalid, GridlinkError, StartFailed, StateInvalid, Stopping, raised_at
 from gridlink.lifecycle import State, advance
-from gridlink.message import Call, Message
+from gridlink.message import Call
 from gridlink.module import hooks
 from gridlink.module.counters import Counters
-from gridlink.module.held import Forward, Held
+from gridlink.module.handing_over import HAND_OVER_WITHIN_S, LEAST_S, HandingOver, Kept
 from gridlink.module.inbox import Inbox
 from gridlink.module.module import Environment, Module, make
 from gridlink.module.owner import owner
@@ -33,7 +33,7 @@ from gridlink.module.state import has_snapshot, restored, taken
 from gridlink.module.steps import Tell, in_one_step, step_by_step
 from gridlink.module.threads import Threads
 from gridlink.proxies import Proxy, begin_trace, incoming, validate_incoming
-from gridlink.tasks import ContainedTasks, is_cancelled
+from gridlink.tasks import is_cancelled
 
 if TYPE_CHECKING:
     from gridlink.module.durable import DurableTopic
@@ -42,13 +42,9 @@ R = TypeVar("R")
 
 CANCELLED_WITHIN_S = 5.0
 SNAPSHOT_WITHIN_S = 2.0
-LEAST_S = 0.2
-HOLD_GRACE_S = 2.0  # for handlers in flight, before a module moves: whoever asks it meanwhile waits so long
-HAND_OVER_WITHIN_S = 5.0
-Kept = dict[Address, dict[str, Call]]
 
 
-class Instance:
+class Instance(HandingOver):
     """Runs one module on a bus. `start` and `stop` are called once each, in this order."""
 
     def __init__(
@@ -77,9 +73,6 @@ class Instance:
         self._inbox: Inbox | None = None
         self.state_to_restore: bytes | None = None
         self.before_stop: Callable[[Instance], Awaitable[None]] | None = None
-        self.follows = False  # it takes over from a former instance that waits for it
-        self._held: Held | None = None
-        self._forward: Forward | None = None
 
     @property
     def has_snapshot(self) -> bool:
@@ -179,7 +172,7 @@ class Instance:
 
     async def _connect(self, module: Module[Any]) -> None:
         requests, events, kept = self._calls(module)
-        inbox = self._inbox = Inbox(self.name, requests, events, self._context, self.counters)
+        inbox = self._inbox = Inbox(self.name, requests, events, self._context, self.counters, self._full)
         if self.follows:
             inbox.hold_events()
         for heard in self.contract.heard:
@@ -226,7 +219,11 @@ class Instance:
     async def _hook(self, name: str, hook: Coroutine[Any, Any, Any], within_s: float) -> Any:
         """Runs a hook of the module in the module's context, with a time limit."""
         task = self._environment.tasks.spawn(hook, name=name, context=self._context.copy(), awaited=True)
-        done, _ = await asyncio.wait({task}, timeout=within_s)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=within_s)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
         if not done:
             task.cancel()
             raise TimeoutError(f"{name} did not return within {within_s:g} s")
@@ -252,11 +249,16 @@ class Instance:
                     raise
                 self.counters.errors += 1
                 log.exception("%s awaited something that was cancelled", handler.__name__)
-            except ANYTHING:  # a handler is the author's code: it may raise anything
+            except ANYTHING as error:  # a handler is the author's code: it may raise anything
                 self.counters.errors += 1
+                if isinstance(error, MemoryError):
+                    self._full()
                 log.exception("%s raised", handler.__name__)
             now_s = clock.now()
             due_s = due_s + seconds if due_s <= now_s < due_s + seconds else now_s + seconds
+
+    def _full(self) -> None:
+        self._environment.hosting.on_full(self.name)
 
     async def stop(self, within_s: float = math.inf) -> None:
         """Disconnects the module, lets its handlers finish for a while, and runs its `stop`. Errors are logged.
@@ -270,94 +272,6 @@ class Instance:
         self.state = advance(self.state, State.STOPPING)
         await self._end(self._cls.stop_within_s, time.monotonic() + within_s)
         self.state = advance(self.state, State.STOPPED)
-
-    async def hold(self, keep: Callable[[Instance], Awaitable[bytes | None]], forward: Forward) -> None:
-        """Ends the module, but keeps what comes for it, until `go_on`, or `stop`, which has a successor handle it.
-
-        Lets handlers finish, then calls `keep`, which takes the state. Where one of them fails the module goes on as it
-        was, and the error is raised: Busy, StateInvalid, OSError. Asked twice, it does nothing.
-        """
-        inbox = self._inbox
-        if self._held is not None:
-            return
-        if inbox is None or self.state is not State.RUNNING:
-            raise Stopping(f"{self.name} is {self.state}: only a RUNNING module can be moved")
-        held = self._held = Held(self.name)
-        try:
-            await self._close_kept(HOLD_GRACE_S)
-            await inbox.hold(held, min(HOLD_GRACE_S, self._cls.stop_within_s))
-            self.state_to_restore = await keep(self)
-        except BaseException:
-            self._held = None
-            await self._reopen(inbox)
-            raise
-        self._forward = forward
-        self.state = advance(self.state, State.STOPPING)
-        await self._end_module(self._cls.stop_within_s, math.inf)
-        self.state = advance(self.state, State.STOPPED)
-
-    async def go_on(self) -> None:
-        """Starts the module again after `hold`, from the state that was kept; what came meanwhile is handled.
-
-        Raises StartFailed: what came is refused, and the instance is no more.
-        """
-        held, inbox = self._held, self._inbox
-        if held is None or inbox is None:
-            return
-        self._environment = replace(self._environment, tasks=ContainedTasks(self.name))
-        self._threads = Threads(self.name)
-        self.state, self._held = advance(self.state, State.STARTING), None
-        try:
-            await self._started(self._renewed)
-        finally:
-            await held.hand_over(inbox.handle, HAND_OVER_WITHIN_S)  # a closed inbox refuses them
-
-    async def _renewed(self, module: Module[Any]) -> None:
-        if self._inbox is not None:
-            requests, events, _ = self._calls(module)
-            self._inbox.renew(requests, events)
-            await self._reopen(self._inbox)
-
-    async def _reopen(self, inbox: Inbox) -> None:
-        held = inbox.held
-        inbox.go_on()
-        if self._module is not None:
-            for where, handlers in self._calls(self._module)[2].items():
-                await self._read(where, handlers)
-        if held is not None:
-            self._environment.tasks.spawn(held.hand_over(inbox.handle, HAND_OVER_WITHIN_S), name="held requests")
-
-    @property
-    def is_held(self) -> bool:
-        """Whether it has ended for a successor and keeps what comes."""
-        return self._held is not None
-
-    async def handle(self, message: Message) -> bytes:
-        """Handles a request that came to a former instance of the module. Raises what it was answered with."""
-        if self._inbox is None:
-            raise Stopping(f"{self.name} has no module any more: {message.type} was not begun, try again")
-        return await self._inbox.handle(message)
-
-    def waiting(self) -> list[Message]:
-        """The events that came since `hold`."""
-        return self._inbox.waiting() if self._inbox is not None else []
-
-    def go_on_from(self, events: list[Message]) -> None:
-        """Handles events, beginning with those that a former instance got and did not handle."""
-        if self._inbox is not None:
-            self._inbox.go_on(events)
-
-    async def _hand_over(self, held: Held, within_s: float) -> None:
-        """Leaves the bus, then has the successor handle what was kept."""
-        by_s = time.monotonic() + within_s
-        for subscription in reversed(self._subscriptions):
-            await subscription.aclose()
-        self._subscriptions.clear()
-        self._held = None
-        if self._forward is not None:
-            await held.hand_over(self._forward, _left_s(by_s))
-        if self._inbox is not None:
-            await self._inbox.aclose(0.0, LEAST_S)
 
     async def _end(self, grace_s: float, by_s: float = math.inf) -> None:
         """Undoes a start, also a partial one: `stop` is called where `start` has returned."""

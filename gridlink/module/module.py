@@ -6,7 +6,7 @@ import logging
 import math
 import time
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +66,7 @@ class Hosting(Protocol):
     states: str  # where checkpoints of modules are kept; empty: nowhere
     checkpoint_s: float  # between two checkpoints of a module
     accepted: str  # where the configurations are kept that modules took last; empty: nowhere
+    on_full: Callable[[str], None]  # told the instance whose handler has met the end of memory
     tell_guardian: Callable[[str, str], None]  # a word and a text; also from the handler of a signal
 
     async def host(self, spec: HostSpec) -> Entry:
@@ -74,8 +75,14 @@ class Hosting(Protocol):
     async def release(self, instance: str, within_s: float = math.inf) -> None:
         """Stops an instance, if it runs, in about `within_s` at most, and takes its entry off the registry."""
 
+    async def sizes(self, instances: Iterable[str]) -> dict[str, int]:
+        """The Python objects of instances here, in bytes, so far as they can be visited in a second each."""
+
     async def resume(self, instance: str) -> None:
         """Has an instance go on, of any node, that was held for a follower. Raises StartFailed, NoSuchInstance."""
+
+    async def ask(self, instance: str, question: str, payload: Any) -> Any:
+        """Asks the node of an instance, this or another one: `hold`, `health`, `configure`. Raises what it answers."""
 
     async def announce(self, entry: Entry) -> None:
         """Puts an entry of an instance that doesn't run into the registry: it failed, or waits."""
@@ -153,6 +160,7 @@ class Module(Generic[C]):
     instance: str  # name@node
     hosting: Hosting
     _stop_by_s = math.inf
+    _trust = "trusted"  # as its manifest says
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -164,6 +172,7 @@ class Module(Generic[C]):
         self.registry, self.tasks, self.log = environment.registry, environment.tasks, environment.log
         self.data_dir, self.instance = environment.data_dir, environment.instance
         self.directory, self.hosting = environment.directory, environment.hosting
+        self._trust = environment.manifest.trust
 
     async def start(self) -> None:
         """Prepares the module; it is RUNNING, and gets messages, when this returns."""

@@ -38,22 +38,23 @@ class Retry:
     ) -> None:
         self._idempotent, self._connected, self.elsewhere = idempotent, connected, elsewhere
 
-    async def twice(self, call: Call, message: Message, trace: Callable[[], str]) -> Any:
-        """The first answer: `call` is made once more when half the time is over without one."""
+    async def twice(self, call: Call, elsewhere: Call, message: Message, trace: Callable[[], str]) -> Any:
+        """The first answer to `call`, or to `elsewhere`, which is made when half the time is over without one."""
         tasks = Tasks(message.type)
-        tries: list[asyncio.Task[Any]] = []
-
-        def begin(one: Message) -> None:
-            tries.append(tasks.spawn(_made(call, one), name=message.type, awaited=True))
-
+        first = tasks.spawn(_made(call, message), name=message.type, awaited=True)
         try:
-            begin(message)
-            await asyncio.wait(tries, timeout=(message.time_left_s() or 0.0) / 2)
-            if not tries[0].done():
-                begin(replace(message, trace=trace()))
+            await asyncio.wait({first}, timeout=(message.time_left_s() or 0.0) / 2)
+            if first.done():
+                try:
+                    return first.result()
+                except (Stopping, ConnectionLost) as error:
+                    await self.after(error, message)
+                    return await elsewhere(replace(message, trace=trace()))
+            second = tasks.spawn(_made(elsewhere, replace(message, trace=trace())), name=message.type, awaited=True)
+            tries = (first, second)
             while not any(map(_answered, tries)) and (pending := [one for one in tries if not one.done()]):
                 await asyncio.wait(pending, return_when=FIRST_COMPLETED)
-            return next(filter(_answered, tries), tries[0]).result()
+            return next(filter(_answered, tries), first).result()
         finally:
             await tasks.aclose()
 

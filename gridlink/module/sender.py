@@ -80,25 +80,28 @@ class Sender:
         """
         known = self._requests.get((reply, prefer))
         if known is None:
-            send = self._bus.request if prefer == "local" else partial(self._bus.request, prefer=prefer)
-            known = self._requests[reply, prefer] = outgoing(self._proxies, send), codec(reply).decode
+            known = self._requests[reply, prefer] = self._asking(prefer), codec(reply).decode
         call, decode = known
         message = self._message(address.receiver(to), type, encode(payload), time.monotonic() + timeout_s)
         retry = self._retry
-        try:
-            if retry is not None and retry.elsewhere(message.address, type):
-                body = await retry.twice(call, message, self._stamp)
-            else:
+        if retry is not None and retry.elsewhere(message.address, type):
+            body = await retry.twice(call, self._asking("elsewhere"), message, self._stamp)
+        else:
+            try:
                 body = await call(message)
-        except (Stopping, ConnectionLost) as error:
-            if retry is None:
-                raise
-            await retry.after(error, message)
-            body = await call(msgspec.structs.replace(message, trace=self._stamp()))
+            except (Stopping, ConnectionLost) as error:
+                if retry is None:
+                    raise
+                await retry.after(error, message)
+                body = await call(msgspec.structs.replace(message, trace=self._stamp()))
         try:
             return decode(body)
         except PayloadInvalid as error:
             raise ReplyInvalid(f"the reply to {type} is not what was asked for: {error}") from error
+
+    def _asking(self, prefer: Prefer) -> Call:
+        send = self._bus.request if prefer == "local" else partial(self._bus.request, prefer=prefer)
+        return outgoing(self._proxies, send)
 
     async def send(self, to: str, type: str, payload: Any = None) -> None:
         """Sends a request whose reply nobody waits for. Raises NoSuchRole or NoSuchInstance."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gridlink import address
 from gridlink.bus.protocol import Answer, Subscription
 from gridlink.codec import codec
-from gridlink.errors import GridlinkError, NoSuchInstance, NoSuchType
+from gridlink.errors import Busy, GridlinkError, NoSuchInstance, NoSuchType, RequestTimeout
 from gridlink.message import Message
 from gridlink.node.namesake import WHO, Who
 from gridlink.tasks import Tasks
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from gridlink.node.footprint.accounting import Accounting
     from gridlink.node.node import Node
     from gridlink.node.succession import Succession
+
+
+MAX_IN_FLIGHT = 64  # questions at once
+COMMANDS = ("configure", "hold", "resume", "waiting", "take")  # for the node's own machine, and operators
 
 
 class About:
@@ -68,6 +72,10 @@ class About:
         question = self._questions.get(message.type)
         if question is None:
             return NoSuchType(f"a node answers {', '.join(self._questions)}, not {message.type!r}")
+        if len(self._tasks) >= MAX_IN_FLIGHT:
+            return Busy(f"node {self._node.node} answers {MAX_IN_FLIGHT} questions already: try again later")
+        if message.deadline_s is not None and message.deadline_s <= time.monotonic():
+            return RequestTimeout(f"{message.type} reached node {self._node.node} after its time: it was not begun")
         self._tasks.spawn(self._answer(question, message.payload, answer), name=message.type)
         return None
 

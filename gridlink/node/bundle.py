@@ -70,7 +70,14 @@ def load_alone(bundle: Bundle) -> Loaded:
     """
     sys.path[:0] = [str(path) for path in (bundle.directory / LIB, bundle.directory) if path.is_dir()]
     importlib.invalidate_caches()
-    return Loaded(load_entry(bundle.manifest.entry))
+    try:
+        return Loaded(load_entry(bundle.manifest.entry))
+    except StartFailed as error:
+        from gridlink.node.foreign import hint  # noqa: PLC0415 - where an import failed
+
+        if more := hint(bundle.directory):
+            raise ModuleInvalid(f"{error}{more}") from error
+        raise
 
 
 def load_entry(entry: str) -> Any:

@@ -9,12 +9,13 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gridlink.address import NODE
 from gridlink.bus.protocol import Bus
 from gridlink.clock import SiteClock
 from gridlink.contract import Contract, Described, contract_of, describe
@@ -37,10 +38,12 @@ from gridlink.tasks import ContainedTasks
 if TYPE_CHECKING:
     from gridlink.bus.durable.topics import DurableTopics
     from gridlink.node.checkpoints import Keeper
+    from gridlink.node.replacement import Replacing
     from gridlink.node.succession import Following
     from gridlink.proxies.site import SiteFile
 
 log = logging.getLogger("gridlink.node")
+ASK_WITHIN_S = 15.0  # a node
 
 
 class Node:
@@ -66,6 +69,7 @@ class Node:
         self.blocked: Mapping[str, str] = {}  # modules that blocked a former process of this node, and why not again
         self.on_step: Tell = _ignore  # told which module's code has the loop while it starts
         self.tell_guardian: Callable[[str, str], None] = _nobody
+        self.on_full: Callable[[str], None] = _ignore
         self.keeper: Keeper | None = None  # of its instances' states
         self.states, self.checkpoint_s = "", 30.0
         self.accepted = ""
@@ -100,7 +104,8 @@ class Node:
     async def host(self, spec: HostSpec) -> Entry:
         """See gridlink.module.Hosting."""
         name = f"{spec.manifest.name}@{self.node}"
-        if name in self.instances:
+        former = self.instances.get(name)
+        if former is not None and (spec.follows != name or not former.is_held):
             raise ModuleInvalid(f"{name} is hosted here already: names are unique on a node")
         if spec.manifest.name in self.blocked:
             raise ModuleInvalid(self.blocked[spec.manifest.name])
@@ -122,7 +127,7 @@ class Node:
         except BaseException:
             await self.registry.drop(name)
             raise
-        configured.started()
+        configured.keep()
         if name in self.instances:  # it may have been released meanwhile
             self.configurator.add(self.instances[name], configured)
         running = replace(entry, state=State.RUNNING, reason=configured.reason)
@@ -138,8 +143,8 @@ class Node:
         sender = Sender(self.bus, name, proxies, contract.published, counters, kept, self._retry)
         environment = replace(self._environment(name, spec, config, sender), durable_topics=durable)
         instance = Instance(loaded.target, contract, environment, self.bus, proxies, counters, self.on_step, context)
-        self.instances[name] = instance
-        succession = await self._following(spec, instance)
+        former, self.instances[name] = self.instances.get(name), instance
+        succession = await self._following(spec, instance, former)
         if self.keeper is not None and instance.has_snapshot:
             instance.before_stop = self.keeper.keep_last
             self.keeper.give(instance)
@@ -147,16 +152,24 @@ class Node:
             await instance.start()
         except BaseException as error:
             self.instances.pop(name, None)  # it may have been released meanwhile
+            if former is not None:
+                self.instances[name] = former  # it keeps what comes, for whoever follows next
             if self.keeper is not None and instance.state_to_restore is not None and isinstance(error, GridlinkError):
                 self.keeper.failed(instance, error)
             raise
         if succession is not None:
             await succession.go_on(instance)
 
-    async def _following(self, spec: HostSpec, instance: Instance) -> Following | None:
+    async def _following(
+        self, spec: HostSpec, instance: Instance, former: Instance | None
+    ) -> Following | Replacing | None:
         """Has the instance that this one follows held: its state is on disk then."""
         if not spec.follows:
             return None
+        if former is not None:
+            from gridlink.node.replacement import Replacing  # noqa: PLC0415 - while a module is updated
+
+            return await Replacing.of(former, instance)
         from gridlink.node.succession import Following  # noqa: PLC0415 - while a module moves
 
         succession = Following(self.bus, spec.follows, instance)
@@ -183,14 +196,31 @@ class Node:
             await self.registry.put_state(instance, State.STOPPING)
             await running.stop(within_s)
             self.instances.pop(instance, None)
+            from gridlink.node.leftovers import end_leftovers  # noqa: PLC0415 - where a module ends
+
+            end_leftovers(instance, running.environment.directory)
             log.info("%s is STOPPED", instance)
         await self.registry.drop(instance)
+
+    async def sizes(self, instances: Iterable[str]) -> dict[str, int]:
+        """See gridlink.module.Hosting."""
+        from gridlink.node.footprint.objects import objects_of  # noqa: PLC0415 - where memory is short
+
+        here = [self.instances[name] for name in instances if name in self.instances]
+        found = [await objects_of(one.name, one.roots(), one.environment.directory, limit_s=1.0) for one in here]
+        return {one.instance: one.size_bytes for one in found}
 
     async def resume(self, instance: str) -> None:
         """See gridlink.module.Hosting."""
         from gridlink.node.succession import resume  # noqa: PLC0415 - while a module moves
 
         await resume(self.bus, instance)
+
+    async def ask(self, instance: str, question: str, payload: Any) -> Any:
+        """See gridlink.module.Hosting."""
+        sender = Sender(self.bus, f"{NODE}@{self.node}")
+        to = f"{NODE}@{instance.partition('@')[2]}"
+        return await sender.request(to, question, payload, timeout_s=ASK_WITHIN_S)
 
     def counters(self, instance: str) -> Counters | None:
         """See gridlink.module.Hosting."""

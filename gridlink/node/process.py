@@ -26,6 +26,7 @@ from gridlink.errors import GridlinkError, ModuleInvalid, NameTaken, ServerUnrea
 from gridlink.module.module import HostSpec
 from gridlink.node.bundle import load_alone, load_installed, read_bundle
 from gridlink.node.checkpoints import Keeper, States
+from gridlink.node.forked import end_copies
 from gridlink.node.lifeline import FAILURE, READY, RELOAD, STARTING, Ending, Lifeline
 from gridlink.node.logs import set_up
 from gridlink.node.node import Node
@@ -92,6 +93,7 @@ async def open_bus(site: str, node: str, url: str) -> Bus:
 
 async def _run(settings: NodeSettings, say_fd: int, held_fd: int) -> int:
     ending = Ending()
+    end_copies(asyncio.get_running_loop())
     async with Lifeline(say_fd, held_fd, ending, partial(_replaced, settings.node_file)) as lifeline:
         tasks = Tasks("process")
         tasks.spawn(lifeline.beat(), name="heartbeat")

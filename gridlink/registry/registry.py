@@ -35,6 +35,7 @@ log = logging.getLogger("gridlink.registry")
 JOIN_S = 1.0  # a joiner waits at most so long for the others
 QUIET_S = 0.05  # and no longer than this once those that are known have answered
 WATCH_DEPTH = 1024
+MAX_REMEMBERED = 1024  # answers about addresses; anybody may ask about any
 EVERY = ""
 
 
@@ -150,6 +151,8 @@ class Registry:
         """Whether a request may be done twice and may reach another node, which may die with it."""
         known = self._twice.get((address, type))
         if known is None:
+            if len(self._twice) > MAX_REMEMBERED:
+                self._twice.clear()
             elsewhere = any(entry.node != self._bus.node for entry in self.behind(address))
             known = self._twice[address, type] = elsewhere and self.idempotent(address, type)
         return known
@@ -166,6 +169,8 @@ class Registry:
         """The instances, whatever their state, that a message to the address may reach."""
         known = self._behind.get(address)
         if known is None:
+            if len(self._behind) > MAX_REMEMBERED:
+                self._behind.clear()
             known = self._behind[address] = tuple(entry for entry in self.instances() if _is_behind(entry, address))
         return known
 
@@ -275,6 +280,10 @@ class Registry:
         self._notify(self._view.updated(news, time.monotonic()))
         await self._say("update", news)
 
+    async def _answer_sync(self, node: str) -> None:
+        """Told as it is when it is sent: an update that overtook an older announcement would be lost on the node."""
+        await self._say("announce", self._announcement(), _directly(node))
+
     def _announcement(self) -> Announcement:
         return Announcement(
             self._bus.node,
@@ -348,7 +357,7 @@ class Registry:
             self._expected.discard(what.node)
             self._notify(self._view.left(what))
         elif what.to in ("", self._bus.node) and not self._observer:
-            self._tasks.spawn(self._say("announce", self._announcement(), _directly(what.node)), name="sync")
+            self._tasks.spawn(self._answer_sync(what.node), name="sync")
         if isinstance(what, Announcement | Heartbeat) and what.clock is not None:
             self._clock.follow(what.clock)
 

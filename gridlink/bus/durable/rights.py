@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from gridlink.address import ROOT
-from gridlink.bus.durable.settings import DOMAIN
+from gridlink.bus.durable.settings import CENTRE, DOMAIN, TRANSFER
 
 
 def durable_rights(site: str, modules: Iterable[str], publish: Sequence[str]) -> list[str]:
@@ -26,3 +26,11 @@ def durable_rights(site: str, modules: Iterable[str], publish: Sequence[str]) ->
         )
     ]
     return [*stores, *streams, *consumers]
+
+
+def transfer_rights(site: str) -> list[str]:
+    """Subjects by which any node of a site fetches files that an operator has put into a store for the site.
+
+    It can neither put one nor remove one.
+    """
+    return [f"$JS.{domain}.API.DIRECT.GET.{TRANSFER}-{site}" for domain in (DOMAIN, CENTRE)]

@@ -11,6 +11,8 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
 DOMAIN = "gridlink"  # of JetStream, whatever the site: a site has one account
+CENTRE = "centre"  # the domain of a control centre's JetStream
+TRANSFER = "transfer"  # of files on their way to a site: their stream is `transfer-SITE`, a topic's `topic-NAME`
 WEEK_S = 7 * 86400.0
 MIB = 1024 * 1024
 

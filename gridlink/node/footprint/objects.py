@@ -52,10 +52,10 @@ class Objects:
     kinds: tuple[Kind, ...]
 
 
-async def objects_of(instance: str, roots: Iterable[Any], directory: Path) -> Objects:
+async def objects_of(instance: str, roots: Iterable[Any], directory: Path, limit_s: float = LIMIT_S) -> Objects:
     """Visits all objects of the module whose bundle is in `directory`, a few milliseconds of the loop at a time."""
     walk = _Walk(directory, list(roots))
-    deadline_s = time.monotonic() + LIMIT_S
+    deadline_s = time.monotonic() + limit_s
     while walk.go_on(time.perf_counter() + SLICE_S) and time.monotonic() < deadline_s:  # noqa: ASYNC110 - no wait
         await asyncio.sleep(0)  # the others have their turn
     return walk.found(instance)

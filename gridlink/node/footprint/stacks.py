@@ -29,7 +29,7 @@ class TaskStack:
 
 def stacks_of(instance: str) -> tuple[TaskStack, ...]:
     """Of the tasks that run in the instance's name, however they were made, and of its worker threads."""
-    tasks = [task for task in asyncio.all_tasks() if _owner_of(task) == instance]
+    tasks = [task for task in asyncio.all_tasks() if owner_of(task) == instance]
     found = [_task(task) for task in tasks]
     running = sys._current_frames()
     found += [
@@ -40,8 +40,8 @@ def stacks_of(instance: str) -> tuple[TaskStack, ...]:
     return tuple(sorted(found, key=lambda one: (one.kind, one.name)))
 
 
-def _owner_of(task: asyncio.Task[Any]) -> str:
-    """Python 3.12 has `get_context`; before, the context is among what a task refers to."""
+def owner_of(task: asyncio.Task[Any]) -> str:
+    """In whose name a task runs. Python 3.12 has `get_context`; before, the context is among what a task refers to."""
     return next((one.get(owner, "") for one in gc.get_referents(task) if isinstance(one, Context)), "")
 
 

@@ -78,7 +78,7 @@ def test_an_uplink_needs_a_ca_and_a_key(ca: str, seed: str) -> None:
 def test_a_control_centre_gives_each_site_an_account_of_its_own() -> None:
     """With the subjects of the site."""
     text = hub_configuration(7422, {"a": {"leaf": USER}, "b": {"leaf": USER}})
-    assert '"a": { users: [' in text
+    assert '"a": { jetstream: enabled, users: [' in text
     assert '"gl.b.>"' in text
     assert text.count("verify: false") == 2
     with pytest.raises(TrustInvalid):

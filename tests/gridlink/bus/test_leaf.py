@@ -72,6 +72,8 @@ def test_mqtt_beyond_loopback_has_tls_and_users() -> None:
         (MqttSettings(listen="10.0.0.1"), "no TLS"),
         (MqttSettings(listen="board7"), "no TLS"),
         (replace(OPEN, key=""), "both certificate and key"),
+        (replace(OPEN, users={"jetstream": "meter.password"}), "jetstream is the JetStream server's own name: give"),
+        (MqttSettings(users={"jetstream": "meter.password"}), "jetstream is the JetStream server's own name: give"),
     ],
 )
 def test_mqtt_that_would_be_open_is_refused(settings: MqttSettings, lacks: str) -> None:

@@ -8,6 +8,7 @@ import logging
 from typing import Any
 
 import msgspec
+import nats
 import pytest
 
 from gridlink import address
@@ -163,12 +164,61 @@ async def test_a_flood_is_bounded_counted_and_disturbs_nobody(tapped: Tapped) ->
     assert sum(b.left_out for b in tapped.batches) > 0
 
 
-async def test_a_large_payload_is_named_by_its_size(tapped: Tapped) -> None:
+async def test_of_a_large_payload_the_beginning_is_shown_marked_and_with_its_size(tapped: Tapped) -> None:
     """A tap is no copy machine."""
     await tapped.wish()
     await tapped.asks(b'"' + b"x" * 500_000 + b'"')
     await eventually(lambda: len(tapped.seen) == 2)
-    assert (tapped.seen[0].payload, tapped.seen[0].size_bytes) == (None, 500_002)
+    request, reply = tapped.seen
+    assert request.payload == '"' + "x" * (mirror.BEGINNING_BYTES - 1)
+    assert (request.size_bytes, request.cut, reply.cut) == (500_002, ("payload",), ())
+
+
+@pytest.mark.parametrize("payload", [b"\x01" * 60 * 1024, b"\xff" * 60 * 1024])
+async def test_what_json_makes_larger_does_not_end_the_nodes_connection(tapped: Tapped, payload: bytes) -> None:
+    """A control character is six bytes in JSON, and nats-server drops whoever sends more than it takes."""
+    await tapped.wish()
+    await asyncio.gather(*(tapped.asks(payload) for _ in range(8)))
+    await eventually(lambda: len(tapped.seen) == 16)
+    assert [s.cut for s in tapped.seen if s.kind == "request"] == [("payload",)] * 8
+    assert tapped.node._client.stats["reconnects"] == 0
+    assert await tapped.asks() == b'{"position":3}'
+
+
+async def test_a_flood_of_long_senders_is_cut_and_bounded(tapped: Tapped) -> None:
+    """A program outside may call itself anything, in a header of any length."""
+    plain = await nats.connect(tapped.node._client.connected_url.geturl())
+    await tapped.wish()
+    subject, headers = f"gl.{tapped.node.site}.role.oltc.do", {"Gl-Source": "s" * 100_000}
+    await asyncio.gather(*(plain.request(subject, b"1", headers=headers, timeout=10) for _ in range(20)))
+    await plain.close()
+    await eventually(lambda: len(tapped.seen) == 40)
+    assert {(s.source, s.cut) for s in tapped.seen} == {("s" * mirror.MAX_LETTERS, ("source",))}
+    assert tapped.node._client.stats["reconnects"] == 0
+
+
+async def test_a_batch_is_bounded_as_it_is_sent_whatever_is_in_it() -> None:
+    """Every name and payload at the worst that JSON can make of it; what no longer fits is counted."""
+    said: list[bytes] = []
+
+    def say(body: bytes) -> bool:
+        said.append(body)
+        return True
+
+    one = Mirror("n1", say, lambda: None)
+    one.asked(msgspec.json.encode(Wish(tap="t")))
+    worst = "\x01" * 5000
+    for _ in range(100):
+        asked = message(address.Address(f"role.{worst}"), type=worst, source=worst, id=worst, payload=worst.encode())
+        one.saw(asked, "request", asked.payload)
+        one.saw(asked, "reply", b"\x01" * 1_000_000)
+    await eventually(lambda: said)
+    one.close()
+    (body,) = said
+    batch = _batch(body)
+    assert len(body) < mirror.MAX_WAITING_BYTES + 1024
+    assert len(batch.seen) + batch.left_out == 200
+    assert batch.seen[0].cut == ("address", "type", "source", "id", "payload")
 
 
 async def test_a_tap_does_not_stand_in_for_a_role_that_nobody_serves(tapped: Tapped) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
 from gridlink.errors import NoSuchRole, RequestTimeout
+from gridlink.manifest import Manifest
+from gridlink.module.module import HostSpec, Loaded
 from gridlink.tasks import Tasks
 from gridlink.testing import eventually
 from tests.integration.guarantees.site import Site
+from tests.integration.guarantees.worker import Worker
 
 
 async def test_a_request_to_a_receiver_that_dies_times_out_and_is_not_tried_again(site: Site) -> None:
@@ -42,6 +46,18 @@ async def test_an_idempotent_request_to_a_receiver_that_dies_is_answered_by_anot
     first.kill()
     assert await asking == "1"
     assert (first.notes("done"), second.notes("done")) == ([], ["1"])
+
+
+async def test_the_second_try_goes_to_another_node(site: Site, tmp_path: Path) -> None:
+    """The first may be slow for a reason that its node has: asking it again would only add to the load."""
+    own, other = tmp_path / "own", await site.worker("w1")
+    manifest = Manifest(name="worker", version="1.0.0", entry="worker:Worker", idempotent=("look",))
+    data = tmp_path / "data"
+    await site.node.host(HostSpec(manifest, lambda: Loaded(Worker), tmp_path, data, "node", {"done": str(own)}))
+    job = {"number": "1", "for_s": 1.5}
+    assert await site.sender.request("worker", "look", job, reply=str, timeout_s=2.0) == "1"
+    assert own.read_text() == "begun 1\ndone 1\n"
+    assert other.notes("begun") == ["1"]
 
 
 async def test_a_slow_answer_to_an_idempotent_request_still_counts(site: Site) -> None:

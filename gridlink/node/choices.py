@@ -1,0 +1,27 @@
+"""What operators have decided on how modules run (`gridlink move`): `.gridlink/modes.json`, replaced whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gridlink.codec import dumps
+from gridlink.config import read_json, typed, write_atomically
+from gridlink.node.plan import Choice
+
+FILE = "modes.json"
+
+
+def read_choices(state: Path) -> dict[str, Choice]:
+    """The choices, by module; none where there is no file. `state`: `.gridlink`. Raises ConfigInvalid, OSError."""
+    path = state / FILE
+    try:
+        document = read_json(path)
+    except FileNotFoundError:
+        return {}
+    return dict(typed(document, dict[str, Choice], str(path)))
+
+
+def write_choices(state: Path, choices: dict[str, Choice]) -> None:
+    """Replaces the file; it is on disk when this returns. Raises OSError."""
+    document = {name: {"mode": choice.mode, "into": choice.into} for name, choice in sorted(choices.items())}
+    write_atomically(state / FILE, dumps(document, indent=True) + b"\n")
