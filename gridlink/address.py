@@ -17,6 +17,16 @@ Address = NewType("Address", str)
 ROOT = "gl"
 TAP_ROOT = "gl-tap"  # apart from ROOT, so that who may hear a site's messages may not yet tap its nodes
 NODE = "_node"  # the instance name under which a node itself answers; no module can have it
+NODE_QUESTIONS = (
+    "schema",
+    "who",
+    "counters",
+    "imports",
+    "footprint",
+    "stacks",
+    "health",
+)  # any node may ask: they read
+NODE_COMMANDS = ("configure", "hold", "resume", "waiting", "take", "objects", "allocations")  # stop or burden it
 REGISTRY = Address("registry")
 TOKEN = "[A-Za-z0-9_-]+"
 _TOKEN = re.compile(TOKEN)

@@ -51,9 +51,9 @@ class Tasks:
     def spawn_briefly(self, coroutine: Coroutine[Any, Any, None], name: str, context: Context) -> asyncio.Task[None]:
         """Runs one that catches all that is raised in it, and has its task `leave` as it ends.
 
-        A callback for that would cost as much as the task.
+        A callback for that would cost as much as the task; `create_task` makes a name first that nobody wants.
         """
-        task = asyncio.get_running_loop().create_task(coroutine, name=name, context=context)
+        task = asyncio.Task(coroutine, loop=asyncio.get_running_loop(), name=name, context=context)
         self._running.add(task)
         return task
 

@@ -8,6 +8,7 @@ between, so nothing has to be bounded there: an inbox bounds what waits for a mo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from gridlink import lean
 from gridlink.bus import wire
 from gridlink.bus.failover import Failover
+from gridlink.tasks import is_cancelled
 
 with lean.ImportingNats():
     import nats.errors
@@ -141,6 +143,25 @@ class Client(Failover, NatsClient):
         if self._pongs and self._pongs[0].done():
             self._pongs[0] = asyncio.get_running_loop().create_future()
         await super()._process_pong()
+
+    async def leave(self) -> None:
+        """Sends what is left and closes. A client that never began to connect has nothing to close."""
+        if self._flush_queue is None:
+            return
+        try:
+            await self.flush(timeout=2)
+        except (Error, TimeoutError, OSError):  # nobody takes what is left, or answers a farewell
+            self._give_up()
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+            self._give_up()  # nats-py has cancelled the flush, and not our caller us
+        with contextlib.suppress(Error, OSError):
+            await self.close()
+
+    def _give_up(self) -> None:
+        self.drop_unsent()
+        self.abort()
 
     def drop_unsent(self) -> None:
         """Forgets what waits to be sent, and fails the flushes that wait: the connection is gone."""

@@ -31,6 +31,7 @@ class Denials:
     def __init__(self, node: str) -> None:
         self._node = node
         self.guarded = False  # the server asks for credentials: events may be denied, and nothing answers them
+        self.one_reply = False  # to a question: the server has refused a second
         self._sending: dict[str, float] = {}  # a denied subject -> time.monotonic() when the server last said so
         self._hearing: set[str] = set()
         self._tried: set[str] = set()
@@ -42,6 +43,7 @@ class Denials:
             log.warning("the nats-server refuses: %s", text.strip())
             return ""
         what, name = match.groups()
+        self.one_reply = self.one_reply or (what == "publish" and name.startswith("_inbox."))
         known = self._sending if what == "publish" else self._hearing
         if name not in known:
             if len(known) >= _REMEMBERED:  # reply subjects are without number
@@ -80,6 +82,7 @@ class Denials:
 
     def forget(self) -> None:
         """The connection is another one, perhaps to a server with other permissions."""
+        self.one_reply = False
         self._sending.clear()
         self._hearing.clear()
         self._tried.clear()

@@ -1,8 +1,8 @@
 """Shows taps what a node's instances are asked and answer, also what never crosses NATS. Loaded when a tap asks for it.
 
 A tap says each second what it wants; a node forgets it after LEASE_S. What is shown is what the bus carries: a sealed
-payload stays sealed. What comes too fast for MAX_WAITING is counted and left out: no message ever waits for a tap. Bounds
-are of JSON as it is sent, where a control character takes six bytes: a batch is far below any server's `max_payload`.
+payload stays sealed. What comes too fast for MAX_WAITING is counted and left out: no message ever waits for a tap.
+Bounds are of JSON as it is sent, where a control character takes six bytes: nats-server drops who sends it too much.
 """
 
 from __future__ import annotations

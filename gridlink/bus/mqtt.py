@@ -33,7 +33,7 @@ class MqttSettings:
 
 
 def check(settings: MqttSettings, loopback: bool) -> None:
-    """Raises TrustInvalid for a listener that others reach, and that has not both TLS and users, or for a user STORE."""
+    """Raises TrustInvalid for a listener that others reach without both TLS and users, and for a user STORE."""
     if STORE in settings.users:
         raise TrustInvalid(f"mqtt: users: {STORE} is the JetStream server's own name: give the user another one")
     if bool(settings.certificate) != bool(settings.key):

@@ -44,6 +44,7 @@ class NatsBus(Outside):
     """Keeps gridlink.bus.Bus for one node of a site. Made by `connect`; `aclose` ends the connection."""
 
     def __init__(self, site: str, node: str) -> None:
+        super().__init__()
         self.site, self.node = site, node
         self.url = ""
         self.local = LocalBus(node, site)
@@ -100,14 +101,14 @@ class NatsBus(Outside):
                 )
                 await self._hear_replies()
         except (TimeoutError, OSError, Error, ValueError) as error:
-            await self._close_client()
+            await self._client.leave()
             cause = attempts.last or error
             wanted = bool(self._client._server_info.get("auth_required"))
             raise unreachable(url, within_s, _reason(cause), wanted) from error
         attempts.succeeded()
         self.local.max_payload_bytes = self._client.max_payload - HEADER_BYTES
         if self._denials.denies_hearing(f"{self._inbox}.*"):
-            await self._close_client()
+            await self._client.leave()
             raise may_not_hear(f"{self._inbox}.* (set NATS_INBOX_PREFIX to what they allow)", self.node)
         self._denials.guarded = bool(self._client._server_info.get("auth_required"))
         self._up.set()
@@ -240,19 +241,8 @@ class NatsBus(Outside):
             self._closed = True
             self._fail_in_flight(Closed("the bus was closed"))
             await self.local.aclose()
-            self._closing = self._tasks.spawn(self._close_client(), name="close")
+            self._closing = self._tasks.spawn(self._client.leave(), name="close")
         await asyncio.shield(self._closing)
-
-    async def _close_client(self) -> None:
-        if self._client._flush_queue is None:
-            return  # it never began to connect
-        try:
-            await self._client.flush(timeout=2)
-        except (Error, TimeoutError, OSError):  # nobody takes what is left, or answers a farewell
-            self._client.drop_unsent()
-            self._client.abort()
-        with contextlib.suppress(Error, OSError):
-            await self._client.close()
 
     async def _ensure(self, address: Address, queue: str, listener: Listener) -> None:
         name = subject(self.site, address, "*")
@@ -285,6 +275,8 @@ class NatsBus(Outside):
             raise _lost(error) from error
 
     def _requested(self, subject: bytes, reply: bytes, body: bytes, headers: bytes | None) -> None:
+        if self._is_misdirected(subject, reply):
+            return
         answer = self._answer(reply.decode())
         try:
             address, type_name = address_of(subject)

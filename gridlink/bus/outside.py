@@ -6,16 +6,23 @@ A part of `gridlink.bus.nats`.
 from __future__ import annotations
 
 import contextlib
+import logging
+import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
 
-from gridlink.address import ROOT, Address, parse, tap_seen, tap_wishes
+from gridlink.address import ROOT, TAP_ROOT, Address, parse, tap_seen, tap_wishes
 from gridlink.bus import wire
 from gridlink.bus.client import Client, Error, Listener
 from gridlink.bus.denials import Denials, may_not_hear, may_not_say
 from gridlink.bus.local import LocalBus
 from gridlink.errors import AccessDenied, ConnectionLost
 from gridlink.message import Message
+from gridlink.seldom import Seldom
+
+log = logging.getLogger("gridlink.bus")
+
+NO_INBOX = (f"{ROOT}.".encode(), f"{TAP_ROOT}.".encode(), b"$")
 
 
 class Outside:
@@ -28,12 +35,29 @@ class Outside:
     _denials: Denials
     _closed: bool
 
+    def __init__(self) -> None:
+        self._misdirections = Seldom()
+
+    def _is_misdirected(self, subject: bytes, reply: bytes) -> bool:
+        """Whether a reply is to go where none belongs. Whoever may not send there would have us send it."""
+        if not reply.startswith(NO_INBOX):
+            return False
+        if (more := self._misdirections.more(time.monotonic())) is not None:
+            log.warning("a request on %r is dropped: its reply is to go to %r, no inbox%s", subject, reply, more)
+        return True
+
     async def answer_all(self, subject_name: str, answers: Callable[[str], Iterable[bytes]]) -> None:
-        """Answers requests on a subject that isn't Gridlink's own, each with any number of replies, from now on."""
+        """Answers requests on a subject that isn't Gridlink's own, from now on: with any number of replies each, or one
+        where the server takes no more.
+        """
 
         def asked(subject: bytes, reply: bytes, _: bytes, __: bytes | None) -> None:
+            if self._is_misdirected(subject, reply):
+                return
             for body in answers(subject.decode()) if reply else ():
                 self.say(reply.decode(), body)
+                if self._denials.one_reply:
+                    break
 
         await self._client.listen(subject_name, asked)
         await self._client.flush()
@@ -61,8 +85,8 @@ class Outside:
             raise may_not_hear(subject_name, self.node)
 
     def say(self, subject_name: str, body: bytes) -> bool:
-        """Sends on a subject that isn't an address; False while the connection is down or slow."""
-        if not self._client.is_connected or self._client.is_behind:
+        """Sends on a subject that isn't an address; False while the connection is down or slow, or for too much."""
+        if not self._client.is_connected or self._client.is_behind or len(body) > self._client.max_payload:
             return False
         self._client.put(subject_name, "", body)
         return True

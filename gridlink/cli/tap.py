@@ -7,6 +7,7 @@ import contextlib
 
 import click
 
+from gridlink.address import instance, token
 from gridlink.bus.mirror import Wish
 from gridlink.cli.listening import Passed, listening
 from gridlink.cli.options import Options
@@ -14,16 +15,43 @@ from gridlink.cli.output import JSON, on_terminal, print_json, print_table
 from gridlink.cli.session import run, session
 from gridlink.cli.tap_summary import COLUMNS, Summary
 from gridlink.cli.tap_text import line, shown
+from gridlink.errors import AddressInvalid
 from gridlink.registry import Entry
 
 QUEUED = 10_000
 
 
+def _named(_: click.Context, option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names, if each can be one: another would be waited for in vain."""
+    for name in names:
+        try:
+            if option.name == "sources" and "@" in name:
+                instance(name)
+            else:
+                token(name, "name")
+        except AddressInvalid as error:
+            raise click.BadParameter(str(error)) from error
+    return names
+
+
 @click.command()
-@click.option("--role", "roles", multiple=True, metavar="ROLE", help="Requests to this role; can be given again.")
-@click.option("--topic", "topics", multiple=True, metavar="TOPIC", help="Events of this topic; can be given again.")
-@click.option("--type", "types", multiple=True, metavar="TYPE", help="Messages of this type; can be given again.")
-@click.option("--from", "sources", multiple=True, metavar="INSTANCE", help="Sent by this instance or module.")
+@click.option(
+    "--role", "roles", multiple=True, metavar="ROLE", callback=_named, help="Requests to this role; can be given again."
+)
+@click.option(
+    "--topic",
+    "topics",
+    multiple=True,
+    metavar="TOPIC",
+    callback=_named,
+    help="Events of this topic; can be given again.",
+)
+@click.option(
+    "--type", "types", multiple=True, metavar="TYPE", callback=_named, help="Messages of this type; can be given again."
+)
+@click.option(
+    "--from", "sources", multiple=True, metavar="INSTANCE", callback=_named, help="Sent by this instance or module."
+)
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after so many messages.")
 @click.option("--for", "for_s", type=click.FloatRange(min=0.1), metavar="SECONDS", help="End after so long.")
 @click.option("--summary", is_flag=True, help="At the end, who has talked to whom, how often and how fast, instead.")

@@ -11,10 +11,14 @@ from gridlink.codec import dumps, loads
 from gridlink.errors import PayloadInvalid
 
 _ARROWS = {"event": "=>", "request": "->", "reply": "<-", "error": "<!"}
+SHOWN_LETTERS = 40  # to people, of a payload that is cut
 
 
 def shown(passed: Passed) -> dict[str, Any]:
-    """A message for programs. `from` and `to` of a reply are those of the request that it answers."""
+    """A message for programs. `from` and `to` of a reply are those of the request that it answers.
+
+    `cut` names the fields of which a node has shown the beginning alone; `size_bytes` is that of the whole payload.
+    """
     seen = passed.seen
     kind, _, name = seen.address.partition(".")
     found = {
@@ -26,14 +30,15 @@ def shown(passed: Passed) -> dict[str, Any]:
         "type": seen.type,
         "id": seen.id,
         "trace": seen.trace,
-        "payload": payload(seen.payload),
+        "payload": seen.payload if "payload" in seen.cut else payload(seen.payload),
     }
     if passed.node:
         found["node"] = passed.node
     if seen.kind in ("reply", "error"):
         found["elapsed_ms"] = seen.elapsed_us / 1000
-    if seen.payload is None and seen.size_bytes:
-        found["left_out_bytes"] = seen.size_bytes
+    if seen.cut:
+        found["cut"] = list(seen.cut)
+        found["size_bytes"] = seen.size_bytes
     return found
 
 
@@ -58,8 +63,8 @@ def line(one: dict[str, Any]) -> str:
 
 def _body(one: dict[str, Any]) -> str:
     value = one["payload"]
-    if "left_out_bytes" in one:
-        return f" ({one['left_out_bytes']} bytes)"
+    if "payload" in one.get("cut", ()):
+        return f" {dumps(value[:SHOWN_LETTERS]).decode()}… ({one['size_bytes']} bytes)"
     if value is None:
         return ""
     if isinstance(value, dict):

@@ -6,15 +6,17 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from gridlink.bus.durable.settings import JetStreamSettings
+from gridlink.bus.durable.document import stream_name
+from gridlink.bus.durable.settings import DOMAIN, JetStreamSettings
 from gridlink.bus.durable.topics import DurableTopics
 from gridlink.bus.protocol import Bus
 from gridlink.bus.raw import NoReply
 from gridlink.contract import Contract
-from gridlink.errors import ModuleInvalid, StoreRefused
+from gridlink.errors import AccessDenied, ConnectionLost, ModuleInvalid, StoreRefused
 from gridlink.manifest import Manifest
 
 if TYPE_CHECKING:
+    from gridlink.bus.nats import NatsBus
     from gridlink.proxies.site import SiteFile
 
 log = logging.getLogger("gridlink.node")
@@ -42,6 +44,7 @@ async def durable_topics(bus: Bus, manifest: Manifest, contract: Contract, site_
 
     if not isinstance(bus, NatsBus):
         raise ModuleInvalid(f"durable topics need NATS, got {type(bus).__name__}")
+    await _check_allowed(bus, manifest)
     settings = site_file.document.jetstream if site_file is not None else None
     topics = DurableTopics(bus, manifest.durable, settings or JetStreamSettings())
     try:
@@ -52,6 +55,21 @@ async def durable_topics(bus: Bus, manifest: Manifest, contract: Contract, site_
     except StoreRefused as error:
         raise ModuleInvalid(f"{manifest.name}: {error}: see `jetstream` in the site file") from error
     return topics
+
+
+async def _check_allowed(bus: NatsBus, manifest: Manifest) -> None:
+    """Raises ModuleInvalid where the server lets the node make no streams: it would try, and wait, for ever."""
+    create = f"$JS.{DOMAIN}.API.STREAM.CREATE.{stream_name(manifest.durable[0])}"
+    try:
+        await bus.say_surely(create, b"")  # it makes nothing: it names no settings, and nobody to answer
+    except ConnectionLost as error:
+        log.debug("%s: whether it may have durable topics isn't known: %s", manifest.name, error)
+    except AccessDenied as error:
+        raise ModuleInvalid(
+            f"module.json: durable: {', '.join(manifest.durable)} can't be kept for {manifest.name}: the site's policy "
+            f"lets node {bus.node} make no streams (docs/cluster.md): take `durable` out, or run the module where the "
+            "credentials aren't bounded by a policy"
+        ) from error
 
 
 async def _ensure(topics: DurableTopics, names: list[str]) -> None:

@@ -11,8 +11,18 @@ from typing import Any
 
 import msgspec
 
-from gridlink.address import NODE, REGISTRY, ROOT, Address, readable, tap_seen, tap_wishes
-from gridlink.bus.durable.rights import durable_rights
+from gridlink.address import (
+    NODE,
+    NODE_COMMANDS,
+    NODE_QUESTIONS,
+    REGISTRY,
+    ROOT,
+    Address,
+    readable,
+    tap_seen,
+    tap_wishes,
+)
+from gridlink.bus.durable.rights import transfer_rights
 from gridlink.proxies.around import module_of
 
 _NAME = r"(\*|[A-Za-z0-9_-]+)"
@@ -23,6 +33,7 @@ FORMS = {  # field: pattern, and what is expected
         "role NAME, topic NAME, instance NAME, instance NAME@NODE or *",
     ),
     "types": (_NAME, "a message type or *"),
+    "hears": (rf"(role|topic) {_NAME}", "role NAME or topic NAME"),
 }
 
 
@@ -31,15 +42,24 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"sen
 
     from: a module's name, `name@node`, or `*` (also programs without a name). to: `role NAME`, `topic NAME`,
     `instance NAME`, `instance NAME@NODE`, with `*` for any NAME, or `*` alone. types: all, if they are left out.
+    hears: the roles that `from` may serve and the topics that it may hear; kept by a nats-server alone.
     """
 
     sender: str | tuple[str, ...]
-    to: str | tuple[str, ...]
+    to: str | tuple[str, ...] = ()
     types: tuple[str, ...] = ("*",)
+    hears: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not self.to and not self.hears:
+            raise ValueError("a rule: expected `to`, `hears` or both, got neither")
         # not by patterns in the types: msgspec 0.22 corrupts the heap where a str with one is in a union with an array
-        for field, given in (("from", self.senders), ("to", self.targets), ("types", self.types)):
+        for field, given in (
+            ("from", self.senders),
+            ("to", self.targets),
+            ("types", self.types),
+            ("hears", self.hears),
+        ):
             form, expected = FORMS[field]
             for text in given:
                 if not re.fullmatch(form, text):
@@ -65,8 +85,11 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"sen
 
 
 REPLY_WITHIN = "1h"  # as long as a request may wait
+REPLIES = 1  # to a request: a nats-server forgets a request soon after its last reply, and else only after REPLY_WITHIN
+PROCESSES = ("", "-2")  # that a node starts for a module: one, and its successor while it moves
+APPMANAGER = "appmanager"
 
-MANAGERS = Rule("appmanager", "instance nodemanager")
+MANAGERS = Rule(APPMANAGER, "instance nodemanager")
 """Always allowed: without it, a policy that forgets it would keep a site from starting."""
 
 
@@ -94,23 +117,36 @@ def _meant(target: str, to: Address) -> bool:
 def permissions(policy: Sequence[Rule], modules: Iterable[str], node: str, site: str) -> dict[str, Any]:
     """The `permissions` of a nats-server's user for a node, and the processes it starts, that run these modules.
 
-    It may publish what the policy allows any of them, what every node says (registry, questions to other nodes), and
-    replies to what it was asked. It hears the site, and the replies to its own requests alone. It shows taps what it
-    sees, and can't be one.
+    It may publish what the policy allows any of them, what every node says (registry, questions to other nodes), what
+    moves and manages modules on itself, and a reply to each request. It hears what the policy says its modules hear,
+    what is for its own instances, the registry, and the replies to its own requests. It shows taps what it sees, and
+    can't be one. It has nothing of JetStream but to fetch files.
     """
     names = frozenset(modules)
     prefix = f"{ROOT}.{site}."
-    publish = [f"{prefix}{REGISTRY}.*", f"{prefix}instance.*._registry.*", f"{prefix}instance.*.{NODE}.*"]
-    publish.append(tap_seen(site, "*"))
-    for rule in (MANAGERS, *policy):
+    processes = [f"{node}-{name}{again}" for name in sorted(names) for again in PROCESSES]
+    own = [f"{prefix}instance.{one}" for one in (node, *processes)]
+    publish = [f"{prefix}{REGISTRY}.*", f"{prefix}instance.*._registry.*", tap_seen(site, "*")]
+    publish += [f"{prefix}instance.*.{NODE}.{question}" for question in NODE_QUESTIONS]
+    publish += [f"{one}.{NODE}.*" for one in own]
+    hears = [f"{prefix}{REGISTRY}.*", f"{prefix}instance.*._registry.*", *(f"{one}.>" for one in own)]
+    hears += [f"_INBOX.{node}.>", "$SRV.>", tap_wishes(site)]
+    if APPMANAGER in names:
+        publish += [f"{one}.nodemanager.*" for one in own]
+        hears.append(f"{prefix}role.{APPMANAGER}.*")
+    for rule in policy:
         if any(_runs(sender, names, node) for sender in rule.senders):
             patterns = [pattern for target in rule.targets for pattern in _patterns(target)]
             publish += [f"{prefix}{pattern}.{one}" for pattern in patterns for one in rule.types]
-    publish += durable_rights(site, names, publish)
+            hears += [_heard(prefix, one) for one in rule.hears]
+    publish += transfer_rights(site)
+    sending: dict[str, list[str]] = {"allow": list(dict.fromkeys(publish))}
+    if any(subject.startswith(f"{prefix}instance.*.*.") for subject in publish):  # any module's, not the node's own
+        sending["deny"] = [f"{prefix}instance.*.{NODE}.{command}" for command in NODE_COMMANDS]
     return {
-        "publish": {"allow": list(dict.fromkeys(publish))},
-        "subscribe": {"allow": [f"{prefix}>", f"_INBOX.{node}.>", "$SRV.>", tap_wishes(site)]},
-        "allow_responses": {"max": -1, "expires": REPLY_WITHIN},  # discovery gets an answer a role
+        "publish": sending,
+        "subscribe": {"allow": list(dict.fromkeys(hears))},
+        "allow_responses": {"max": REPLIES, "expires": REPLY_WITHIN},
     }
 
 
@@ -120,6 +156,12 @@ def _runs(sender: str, modules: frozenset[str], node: str) -> bool:
         return True
     name, _, at = sender.partition("@")
     return module_of(name) in modules and (not at or at == node or at.startswith(f"{node}-"))
+
+
+def _heard(prefix: str, target: str) -> str:
+    """What to subscribe to for an entry of `hears`."""
+    kind, _, name = target.partition(" ")
+    return f"{prefix}{kind}.>" if name == "*" else f"{prefix}{kind}.{name}.*"
 
 
 def _patterns(target: str) -> tuple[str, ...]:

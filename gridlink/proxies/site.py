@@ -1,7 +1,7 @@
 """The site file, `site.json` in the managed directory: which proxies wrap which messages, in which order.
 
 (And parts that nothing here uses: `jetstream`, see docs/durable.md, `mqtt`, docs/outside.md, `users` and `hosting`,
-docs/hosting.md.)
+docs/hosting.md, `operators`, docs/provisioning.md.)
 
 {"proxies": [
     {"proxy": "access", "policy": [{"from": "voltage_problem_handler", "to": "role oltc"}], "for": {"role": "oltc"}},
@@ -27,6 +27,7 @@ from gridlink.bus.mqtt import MqttSettings
 from gridlink.config import read_json, typed
 from gridlink.errors import AddressInvalid, ConfigInvalid
 from gridlink.manifest import Mode, Name
+from gridlink.nkey import public_key
 from gridlink.proxies import own
 from gridlink.proxies.around import Around
 from gridlink.proxies.chain import Proxy
@@ -38,6 +39,7 @@ _BUILT_IN = {
     "limits": ("gridlink.proxies.limits", "Limits"),
 }
 _ALWAYS_ON = ("tracing", "validation", "retry")
+OPERATOR_NAME = r"[A-Za-z0-9_.@-]{1,64}"
 OWN = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*"
 
 
@@ -53,6 +55,19 @@ class HostingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Operator:
+    """Who may have software changed at this site. `name`: as the record shows it; `nkey`: the public one (`U…`)."""
+
+    name: str
+    nkey: str
+
+    def __post_init__(self) -> None:
+        public_key(self.nkey)
+        if not re.fullmatch(OPERATOR_NAME, self.name):
+            raise ValueError(f"expected a name of 1 to 64 letters, digits and _ . @ -, got {self.name!r}")
+
+
+@dataclass(frozen=True, slots=True)
 class SiteDocument:
     """The file, as it is written."""
 
@@ -61,6 +76,13 @@ class SiteDocument:
     mqtt: MqttSettings | None = None
     users: dict[str, str] = field(default_factory=dict)  # of modules' own processes: see docs/hosting.md
     hosting: HostingSettings = field(default_factory=HostingSettings)
+    operators: tuple[Operator, ...] = ()  # none: anyone on the site's bus may
+
+    def __post_init__(self) -> None:
+        for field_name in ("name", "nkey"):
+            given = [getattr(one, field_name) for one in self.operators]
+            if len(set(given)) != len(given):
+                raise ValueError(f"operators: each has a {field_name} of their own, got {', '.join(given)}")
 
 
 @dataclass(frozen=True, slots=True)

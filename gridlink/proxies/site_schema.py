@@ -12,7 +12,7 @@ from gridlink.proxies.encryption import EncryptionSettings
 from gridlink.proxies.limits import LimitsSettings
 from gridlink.proxies.policy import FORMS
 from gridlink.proxies.scope import Scope
-from gridlink.proxies.site import OWN, SiteDocument
+from gridlink.proxies.site import OPERATOR_NAME, OWN, SiteDocument
 
 _END = r"$(?!\n)"
 _OPEN = frozenset({"OwnProxy"})  # its fields are its author's
@@ -58,8 +58,16 @@ def _narrow(definitions: dict[str, Any]) -> None:
     for field, (form, expected) in FORMS.items():
         rule = definitions["Rule"]["properties"][field]
         _each_string(rule, {"pattern": f"^({form}){_END}", "description": expected})
+    filled = [{"required": [field], "properties": {field: {"minItems": 1}}} for field in ("to", "hears")]
+    definitions["Rule"]["anyOf"] = filled
     for field in ("role", "topic"):
         _each_string(definitions["Scope"]["properties"][field], {"pattern": f"^{TOKEN}{_END}"})
+    operator = definitions["Operator"]["properties"]
+    operator["name"]["pattern"] = f"^{OPERATOR_NAME}{_END}"
+    operator["nkey"] |= {
+        "pattern": f"^U[A-Z2-7]{{55}}{_END}",
+        "description": "a public nkey; its checksum must be right",
+    }
     one_key = [{"required": [key], "properties": {key: {"minLength": 1}}} for key in ("key_file", "key_env")]
     definitions["EncryptionSettings"]["oneOf"] = one_key
     limits = ("messages_per_s", "bytes_per_s", "max_payload_bytes")

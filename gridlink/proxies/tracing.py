@@ -62,5 +62,6 @@ class Tracing(Proxy):
         """A span of its own in the trace of `cause`; in a new trace where that is none."""
         span = next(self._spans)
         if not is_traceparent(cause):
-            return f"00-{self._trace}{span:016x}-{span:016x}-01"
+            own = f"{span:016x}"
+            return f"00-{self._trace}{own}-{own}-01"
         return f"00-{cause[3:35]}-{span:016x}-{cause[53:]}"

@@ -38,7 +38,7 @@ async def test_the_example_works_as_it_is_written(tmp_path: Path) -> None:
                 (tmp_path / name).write_text(body.replace("nats://127.0.0.1:4222", node.file["url"]))
         assert programs == ["python meter_mqtt.py", "python meter_nats.py"]
         for line, meter in zip(programs, ("mqtt_meter", "nats_meter"), strict=True):
-            assert f"{meter} is over 1.1 pu" in _run(tmp_path, sys.executable, line.split()[1])
+            assert _run(tmp_path, sys.executable, line.split()[1]) == f"{meter} is over 1.1 pu\n"
         assert "errors 0" in _run(tmp_path, *command(*show.split()[1:]))
 
 

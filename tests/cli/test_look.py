@@ -106,7 +106,15 @@ def test_a_call_that_fails_is_one_line_that_says_why(on_site: Gridlink, argument
 
 
 @pytest.mark.parametrize(
-    "arguments", [["call", "oltc", "setTapPosition", "{"], ["call", "oltc"], ["dance"], ["tap", "--count", "x"]]
+    "arguments",
+    [
+        ["call", "oltc", "setTapPosition", "{"],
+        ["call", "oltc"],
+        ["dance"],
+        ["tap", "--count", "x"],
+        *(["tap", option, "a b", "--for", "0.1"] for option in ("--role", "--topic", "--type", "--from")),
+        ["tap", "--from", "a@", "--for", "0.1"],
+    ],
 )
 def test_wrong_usage_ends_with_2(on_site: Gridlink, arguments: list[str]) -> None:
     """A script can tell its own mistake from the site's."""

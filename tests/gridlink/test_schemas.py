@@ -75,7 +75,7 @@ def test_the_published_schemas_are_those_of_the_types() -> None:
 def test_every_role_and_topic_of_the_use_case_is_published() -> None:
     """A module that is forgotten by the generator would drift unseen."""
     roles = {"appmanager", "dashboard_interface", "grid", "oltc", "storage", "voltage_guard", "voltage_problem_handler"}
-    topics = {"health", "measurement", "tap_position", "voltage_problem"}
+    topics = {"health", "measurement", "provisioning", "tap_position", "voltage_problem"}
     expected = {f"role/{name}.json" for name in roles} | {f"topic/{name}.json" for name in topics}
     assert (
         expected

@@ -67,7 +67,11 @@ async def test_access_is_denied_where_no_rule_allows_it(sites: Sites) -> None:
 
 async def test_a_process_that_lies_gets_no_further_than_its_credentials(tmp_path: Path) -> None:
     """Between processes a name is worth what the nats-server allows: the policy, as permissions, is kept there."""
-    rules = [Rule("handler", "role storage"), Rule("guard", "topic measurement")]
+    rules = [
+        Rule("handler", "role storage"),
+        Rule("guard", "topic measurement"),
+        Rule("storage", hears=("role storage", "topic measurement")),
+    ]
     users = [
         {"user": name, "password": name, "permissions": permissions(rules, [module], name, "t")}
         for name, module in (("a", "guard"), ("b", "storage"), ("c", "handler"))

@@ -157,7 +157,10 @@ async def test_what_is_sealed_stays_sealed(sites: Sites) -> None:
 
 async def test_on_a_restricted_site_operators_may_tap_and_nodes_may_not(tmp_path: Path) -> None:
     """nats-server says so: a node's credentials let it neither ask another node nor hear what it shows."""
-    rules = [Rule("meter", "role storage"), Rule("meter", "topic measurement")]
+    rules = [
+        Rule("meter", ("role storage", "topic measurement"), hears=("role meter",)),
+        Rule("storage", hears=("role storage", "topic measurement")),
+    ]
     rights = {"a": permissions(rules, ["meter", "storage"], "a", "t"), "b": permissions(rules, ["meter"], "b", "t")}
     users = [{"user": name, "password": name, "permissions": given} for name, given in rights.items()]
     users.append({"user": "operator", "password": "operator", "permissions": operator_rights("t")})

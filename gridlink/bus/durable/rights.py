@@ -1,31 +1,12 @@
-"""What a node may say to JetStream for its modules' durable topics, beyond what a policy allows them. Pure."""
+"""What a node of a site with a policy may say to JetStream. Pure.
+
+It makes neither streams nor consumers: by `republish`, `sources` or a `deliver_subject` the store would publish for it
+where the policy doesn't let it. So durable topics aren't for such a node.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
-from gridlink.address import ROOT
 from gridlink.bus.durable.settings import CENTRE, DOMAIN, TRANSFER
-
-
-def durable_rights(site: str, modules: Iterable[str], publish: Sequence[str]) -> list[str]:
-    """Subjects to publish on: the stores of topics in `publish`, streams, and the consumers of its own modules.
-
-    It can make a stream or change its bounds, but neither empty nor delete one, nor read in another module's name.
-    """
-    topics = f"{ROOT}.{site}.topic."
-    stores = [f"{ROOT}.{site}.store.{one.removeprefix(topics)}" for one in publish if one.startswith(topics)]
-    streams = [f"$JS.{DOMAIN}.API.STREAM.{verb}.*" for verb in ("CREATE", "UPDATE", "INFO")]
-    consumers = [
-        f"{subject}.{name}{end}"
-        for name in sorted(modules)
-        for subject, end in (
-            (f"$JS.{DOMAIN}.API.CONSUMER.CREATE.*", ""),
-            (f"$JS.{DOMAIN}.API.CONSUMER.MSG.NEXT.*", ""),
-            ("$JS.ACK.*", ".>"),
-        )
-    ]
-    return [*stores, *streams, *consumers]
 
 
 def transfer_rights(site: str) -> list[str]:

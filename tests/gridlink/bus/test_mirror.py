@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from gridlink import address
 from gridlink.bus import mirror
 from gridlink.bus.mirror import Batch, Mirror, Seen, Wish
 from gridlink.bus.nats import NatsBus
+from gridlink.bus.server import Server, configuration
 from gridlink.errors import GridlinkError, NoSuchRole, Refused
 from gridlink.message import Message
 from gridlink.testing import eventually
@@ -56,7 +58,12 @@ class Tapped:
 @pytest.fixture
 async def tapped(nats_bus: NewBus) -> Tapped:
     """See Tapped."""
-    found = Tapped(await nats_bus("n1"), await nats_bus("tap"))
+    return await tapping(await nats_bus("n1"), await nats_bus("tap"))
+
+
+async def tapping(node: NatsBus, tap: NatsBus) -> Tapped:
+    """Makes one of two buses."""
+    found = Tapped(node, tap)
 
     async def reply(asked: Message) -> bytes | GridlinkError:
         return Refused("it is locked: unlock it") if b"locked" in asked.payload else b'{"position":3}'
@@ -185,9 +192,9 @@ async def test_what_json_makes_larger_does_not_end_the_nodes_connection(tapped: 
     assert await tapped.asks() == b'{"position":3}'
 
 
-async def test_a_flood_of_long_senders_is_cut_and_bounded(tapped: Tapped) -> None:
+async def test_a_flood_of_long_senders_is_cut_and_bounded(tapped: Tapped, shared_server: Server) -> None:
     """A program outside may call itself anything, in a header of any length."""
-    plain = await nats.connect(tapped.node._client.connected_url.geturl())
+    plain = await nats.connect(shared_server.url)
     await tapped.wish()
     subject, headers = f"gl.{tapped.node.site}.role.oltc.do", {"Gl-Source": "s" * 100_000}
     await asyncio.gather(*(plain.request(subject, b"1", headers=headers, timeout=10) for _ in range(20)))
@@ -195,6 +202,22 @@ async def test_a_flood_of_long_senders_is_cut_and_bounded(tapped: Tapped) -> Non
     await eventually(lambda: len(tapped.seen) == 40)
     assert {(s.source, s.cut) for s in tapped.seen} == {("s" * mirror.MAX_LETTERS, ("source",))}
     assert tapped.node._client.stats["reconnects"] == 0
+
+
+async def test_a_batch_that_the_server_would_not_take_is_left_out_and_counted(tmp_path: Path, nats_bus: NewBus) -> None:
+    """A server of somebody else may take less than a batch; it would end the connection of whoever sends it more."""
+    file = tmp_path / "nats-server.conf"
+    file.write_text(configuration("test", -1, str(tmp_path)).replace("max_payload: 1MB", "max_payload: 32KB"))
+    with Server(str(file)) as server:
+        tapped = await tapping(await nats_bus("n1", server.url), await nats_bus("tap", server.url))
+        assert tapped.node._client.max_payload == 32 * 1024
+        await tapped.wish()
+        await asyncio.gather(*(tapped.asks(b"x" * 8000) for _ in range(20)))
+        await eventually(lambda: tapped.node.local.mirror is not None and tapped.node.local.mirror._left_out > 0)
+        await tapped.asks()
+        await eventually(lambda: len(tapped.seen) + sum(b.left_out for b in tapped.batches) == 42)
+        assert tapped.seen[-2].payload == "{}"
+        assert tapped.node._client.stats["reconnects"] == 0
 
 
 async def test_a_batch_is_bounded_as_it_is_sent_whatever_is_in_it() -> None:
@@ -209,7 +232,9 @@ async def test_a_batch_is_bounded_as_it_is_sent_whatever_is_in_it() -> None:
     one.asked(msgspec.json.encode(Wish(tap="t")))
     worst = "\x01" * 5000
     for _ in range(100):
-        asked = message(address.Address(f"role.{worst}"), type=worst, source=worst, id=worst, payload=worst.encode())
+        asked = Message(
+            address=address.Address(f"role.{worst}"), type=worst, source=worst, id=worst, payload=worst.encode()
+        )
         one.saw(asked, "request", asked.payload)
         one.saw(asked, "reply", b"\x01" * 1_000_000)
     await eventually(lambda: said)
@@ -218,7 +243,8 @@ async def test_a_batch_is_bounded_as_it_is_sent_whatever_is_in_it() -> None:
     batch = _batch(body)
     assert len(body) < mirror.MAX_WAITING_BYTES + 1024
     assert len(batch.seen) + batch.left_out == 200
-    assert batch.seen[0].cut == ("address", "type", "source", "id", "payload")
+    assert batch.seen[0].cut == ("address", "type", "source", "id")
+    assert batch.seen[1].cut == ("address", "type", "source", "id", "payload")
 
 
 async def test_a_tap_does_not_stand_in_for_a_role_that_nobody_serves(tapped: Tapped) -> None:

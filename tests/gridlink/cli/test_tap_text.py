@@ -50,10 +50,14 @@ def test_a_line_for_people(one: Passed, said: str) -> None:
 
 
 def test_a_payload_that_was_too_large_is_told_by_its_size() -> None:
-    """For people and for programs."""
-    one = Passed(Seen(kind="request", address=OLTC, type="raise", size_bytes=500_002), 0.0, "n1")
-    assert shown(one)["left_out_bytes"] == 500_002
-    assert line(shown(one)).endswith("raise (500002 bytes)")
+    """For people and for programs, with its beginning, which isn't taken for the whole: here it would be a number."""
+    beginning = "1" * 1024
+    seen = Seen(
+        kind="request", address=OLTC, type="raise", payload=beginning, size_bytes=500_002, cut=("source", "payload")
+    )
+    found = shown(Passed(seen, 0.0, "n1"))
+    assert (found["payload"], found["cut"], found["size_bytes"]) == (beginning, ["source", "payload"], 500_002)
+    assert line(found).endswith(f'raise "{"1" * 40}"… (500002 bytes)')
 
 
 def test_the_keys_for_programs() -> None:

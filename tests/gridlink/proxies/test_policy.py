@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import pytest
 
-from gridlink.address import Address, instance, role, topic
+from gridlink.address import NODE_COMMANDS, NODE_QUESTIONS, Address, instance, role, topic
+from gridlink.node.about import About
 from gridlink.proxies.policy import Rule, allowed, permissions, target_of
 
 
@@ -91,6 +93,8 @@ def test_an_appmanager_may_always_ask_a_nodemanager() -> None:
         {"source": "a", "to": "role oltc", "types": "set"},
         {"source": "a", "to": "role oltc", "type": ["set"]},
         {"source": "a"},
+        {"source": "a", "hears": []},
+        {"source": "a", "hears": ["instance b"]},
     ],
     ids=str,
 )
@@ -123,4 +127,27 @@ def test_the_server_is_told_what_the_policy_allows_a_process() -> None:
         permissions(policy, ["guard"], "a", "site")["publish"]["allow"]
     )
     assert "_INBOX.a.>" in found["subscribe"]["allow"]
-    assert "gl.site.instance.*.nodemanager.*" in permissions([], ["appmanager"], "a", "site")["publish"]["allow"]
+    assert "gl.site.instance.a.nodemanager.*" in permissions([], ["appmanager"], "a", "site")["publish"]["allow"]
+
+
+def test_of_other_nodes_a_machine_is_granted_questions_and_no_command() -> None:
+    """Whatever a node answers is either a question or a command: a new one is granted to nobody by accident."""
+    answered = set(About(Mock())._questions)
+    assert answered == {*NODE_QUESTIONS, *NODE_COMMANDS}
+    found = permissions([], ["appmanager", "guard"], "a", "site")["publish"]
+    granted = [one.rpartition(".")[2] for one in found["allow"] if one.startswith("gl.site.instance.*._node.")]
+    assert set(granted) == set(NODE_QUESTIONS)
+    assert {"gl.site.instance.a._node.*", "gl.site.instance.a-guard-2._node.*"} <= set(found["allow"])
+    assert not [one for one in found["allow"] if "_node" in one and one.startswith("gl.site.instance.b")]
+    assert set(permissions([rule(source="guard", to="*")], ["guard"], "a", "site")["publish"]["deny"]) == {
+        f"gl.site.instance.*._node.{one}" for one in NODE_COMMANDS
+    }
+
+
+def test_a_machine_hears_what_its_modules_rules_say_and_its_own() -> None:
+    """Who hears a request may answer it: by default nothing."""
+    policy = [rule(source="handler", hears=["role oltc", "topic *"]), rule(source="guard", hears=["role guard"])]
+    hears = permissions(policy, ["handler"], "a", "site")["subscribe"]["allow"]
+    assert {"gl.site.role.oltc.*", "gl.site.topic.>", "gl.site.instance.a.>", "gl.site.registry.*"} <= set(hears)
+    assert not {"gl.site.>", "gl.site.role.guard.*"} & set(hears)
+    assert not [one for one in permissions([], ["handler"], "a", "site")["subscribe"]["allow"] if ".role." in one]

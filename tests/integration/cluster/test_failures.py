@@ -18,6 +18,7 @@ from tests.integration.cluster.machines import Cluster, cluster
 from tests.integration.cluster.measured import Load, check_once, lost, lost_until_s, outcomes
 
 RATE = 2000.0
+TRIES = 3  # of a whole measurement: others may be busy on the machine meanwhile
 pytestmark = [pytest.mark.usefixtures("namespaces"), pytest.mark.timeout(120)]
 
 
@@ -77,19 +78,33 @@ async def stopped(site: Cluster, name: str, of: tuple[str, ...]) -> float:
     return await site.gone(name, of)
 
 
-async def test_a_node_that_ends_cleanly_costs_nothing(tmp_path: Path) -> None:
-    """The other members take over at once, and the others' registries know it at once (the better of two ends)."""
-    async with cluster(tmp_path, echo=("h2", "h3")) as site:
-        load = Load(site, site.machines["h1"], tmp_path / "load", RATE / 4, 5, "tls://127.0.0.1:4222")
+async def ended_cleanly(directory: Path) -> list[float]:
+    """Two nodes of a new mesh end, one under load and one at rest; nothing is lost. How long until each is gone."""
+    async with cluster(directory, echo=("h2", "h3")) as site:
+        load = Load(site, site.machines["h1"], directory / "load", RATE / 4, 5, "tls://127.0.0.1:4222")
         await flows(load, site)
         gone_s = [await stopped(site, "h2", ("h1", "h3"))]
         asked = await asyncio.to_thread(load.result)
         gone_s.append(await stopped(site, "h3", ("h1",)))
         print(f"\nclean stop: {len(asked)} requests, {outcomes(asked)}, gone after {gone_s[0]:.3f} s and, at rest, "
               f"{gone_s[1]:.3f} s")  # fmt: skip
-        assert min(gone_s) < 0.2
         assert set(outcomes(asked)) == {"ok"}
         check_once(asked, site.machines.values())
+        return gone_s
+
+
+async def test_a_node_that_ends_cleanly_costs_nothing(tmp_path: Path) -> None:
+    """The other members take over at once, and the others' registries know it within 0.2 s, of each end.
+
+    Where the machine was busy with other things meanwhile, all of it is measured again.
+    """
+    for number in range(TRIES):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        gone_s = await ended_cleanly(directory)
+        if max(gone_s) < 0.2:
+            break
+    assert max(gone_s) < 0.2
 
 
 async def test_a_killed_node_is_gone_from_every_registry_within_5_s(tmp_path: Path) -> None:

@@ -1,75 +1,117 @@
-"""A node whose server allows it what a policy says and no more: its durable topics work, others' are out of reach."""
+"""A node that its server bounds by a policy has no durable topics: by them the store would publish for it anywhere."""
 
 from __future__ import annotations
 
-import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gridlink import address
-from gridlink.bus.durable import storing
+from gridlink import Module, Topic
 from gridlink.bus.durable.jetstream import JetStream
-from gridlink.bus.durable.reading import NEXT
-from gridlink.bus.durable.settings import JetStreamSettings
-from gridlink.bus.durable.topics import DurableTopics
 from gridlink.bus.nats import NatsBus
+from gridlink.bus.trust import operator_rights
 from gridlink.config import Credentials
-from gridlink.errors import GridlinkError
-from gridlink.message import Message
+from gridlink.contract import contract_of
+from gridlink.errors import GridlinkError, ModuleInvalid, RequestTimeout
+from gridlink.manifest import Manifest
+from gridlink.node.durable import durable_topics
 from gridlink.proxies.policy import Rule, permissions
 from tests.gridlink.store import new_store
 
-POLICY = (Rule("source", "topic numbers"),)
+POLICY = (Rule("source", "topic numbers"), Rule("sink", hears=("topic numbers",)))
+FORBIDDEN = "gl.test.role.oltc.setTapPosition"
+STREAM: dict[str, Any] = {"name": "topic-numbers", "subjects": ["gl.test.topic.numbers.>"], "storage": "memory"}
+REPUBLISH = {"republish": {"src": "gl.test.topic.numbers.number", "dest": FORBIDDEN}}
+SOURCES = {"name": "topic-numbers", "sources": [{"name": "S"}], "storage": "memory"}
+PUSH = {
+    "stream_name": "topic-numbers",
+    "config": {"name": "sink", "durable_name": "sink", "deliver_subject": FORBIDDEN, "ack_policy": "none"},
+}
 
 
-def authorization(*modules: str) -> str:
-    """A user for a node that runs the modules, and one who may all."""
-    rights: dict[str, Any] = permissions(POLICY, modules, "n1", "test")
-    users = [
-        {"user": "n1", "password": "pw", "permissions": rights},
-        {"user": "all", "password": "pw"},
-    ]
-    return f"authorization: {json.dumps({'users': users})}\n"
+class Source(Module[None]):
+    """Publishes numbers."""
+
+    publishes = (Topic("numbers", number=int),)
 
 
-def event(topic: str) -> Message:
-    """An event of the source."""
-    return Message(address=address.topic(topic), type="number", payload=b"1", source="source@n1", id="1")
+class Buses:
+    """One that a policy bounds, and an operator's."""
+
+    bounded: NatsBus
+    operator: NatsBus
 
 
-async def test_a_node_stores_and_reads_what_its_policy_allows_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The store is no way around a policy."""
-    monkeypatch.setattr(storing, "STORE_WITHIN_S", 0.5)
-    monkeypatch.setattr(storing, "ATTEMPT_S", 0.2)
-    with new_store(tmp_path / "store", authorization=authorization("source", "sink")) as store:
-        bus = NatsBus("test", "n1")
-        await bus.connect(store.url, Credentials(user="n1", password="pw", inbox_prefix="_INBOX.n1"))
-        topics = DurableTopics(bus, ("numbers", "secrets"), JetStreamSettings())
-        store_numbers, store_secrets = topics.publisher("numbers"), topics.publisher("secrets")
-        assert store_numbers is not None
-        assert store_secrets is not None
-        await topics.ensure("numbers")
-        await topics.ensure("secrets")
-        await store_numbers(event("numbers"))
-        reader = topics.reader("numbers", "sink", lambda _: None)
-        await reader.open()
-        one = await reader.next()
-        await reader.settle(one, NEXT)
-        await reader.aclose()
-        with pytest.raises(GridlinkError):
-            await store_secrets(event("secrets"))
-        jetstream = JetStream(bus.raw())
-        for verb in ("STREAM.PURGE.topic-numbers", "STREAM.DELETE.topic-numbers", "CONSUMER.INFO.topic-numbers.sink"):
-            with pytest.raises(GridlinkError):
-                await jetstream.call(verb, timeout_s=0.3)
-        thief = topics.reader("numbers", "somebody_else", lambda _: None)
-        with pytest.raises((GridlinkError, TimeoutError)):
-            async with asyncio.timeout(1):
-                await thief.open()
-        await thief.aclose()
-        await bus.aclose()
+@pytest.fixture
+async def buses(tmp_path: Path) -> AsyncIterator[Buses]:
+    """See Buses."""
+    rights = {"n1": permissions(POLICY, ("source", "sink"), "n1", "test"), "operator": operator_rights("test")}
+    users = [{"user": name, "password": "pw", "permissions": given} for name, given in rights.items()]
+    made = Buses()
+    async with AsyncExitStack() as stack:
+        authorization = f"authorization: {json.dumps({'users': users})}\n"
+        store = stack.enter_context(new_store(tmp_path / "store", authorization=authorization))
+        for field, user in (("bounded", "n1"), ("operator", "operator")):
+            bus = NatsBus("test", user)
+            stack.push_async_callback(bus.aclose)
+            await bus.connect(store.url, Credentials(user=user, password="pw", inbox_prefix=f"_INBOX.{user}"))
+            setattr(made, field, bus)
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("verb", "document"),
+    [
+        ("STREAM.CREATE.topic-numbers", STREAM | REPUBLISH),
+        ("STREAM.UPDATE.topic-numbers", STREAM | REPUBLISH),
+        ("STREAM.CREATE.topic-numbers", SOURCES),
+        ("STREAM.PURGE.topic-numbers", {}),
+        ("STREAM.DELETE.topic-numbers", {}),
+        ("CONSUMER.CREATE.topic-numbers.sink", PUSH),
+        ("CONSUMER.DURABLE.CREATE.topic-numbers.sink", PUSH),
+        ("CONSUMER.MSG.NEXT.topic-numbers.sink", {}),
+    ],
+)  # fmt: skip
+async def test_a_bounded_machine_has_the_store_publish_nothing(buses: Buses, verb: str, document: Any) -> None:
+    """The same succeeds for an operator, or is answered; what the machine publishes arrives where it may, alone."""
+    operator, bounded = JetStream(buses.operator.raw()), JetStream(buses.bounded.raw())
+    heard: list[bytes] = []
+    await buses.operator.listen(FORBIDDEN, heard.append)
+    if not verb.startswith("STREAM.CREATE"):
+        await operator.call("STREAM.CREATE.topic-numbers", STREAM)
+    with pytest.raises(RequestTimeout):
+        await bounded.call(verb, document, timeout_s=0.5)
+    assert buses.bounded._denials.denies(f"$JS.gridlink.API.{verb}")
+    await buses.bounded.say_surely("gl.test.topic.numbers.number", b"1")
+    found = await operator.call("STREAM.NAMES")
+    assert (found["streams"] or []) == ([] if verb.startswith("STREAM.CREATE") else ["topic-numbers"])
+    await buses.operator._client.flush()
+    assert not heard
+
+
+async def test_an_operators_stream_shows_that_the_way_around_was_real(buses: Buses) -> None:
+    """Whoever may make a stream has the store publish what another may not: else the test above would show nothing."""
+    heard: list[bytes] = []
+    await buses.bounded.listen("_INBOX.n1.there", heard.append)
+    republish = {"republish": {"src": "gl.test.topic.numbers.number", "dest": "_INBOX.n1.there"}}
+    await JetStream(buses.operator.raw()).call("STREAM.CREATE.topic-numbers", STREAM | republish)
+    reply = await buses.operator.raw().request("gl.test.topic.numbers.number", b"1")
+    assert json.loads(reply)["stream"] == "topic-numbers"
+    await buses.bounded._client.flush()
+    assert heard == [b"1"]
+
+
+async def test_a_module_with_durable_topics_is_refused_there_and_says_why(buses: Buses) -> None:
+    """At its start, whether its store is up or not; an operator's node is as ever."""
+    manifest = Manifest(name="source", version="1.0.0", entry="source:Source", durable=("numbers",))
+    contract = contract_of(Source)
+    with pytest.raises(ModuleInvalid, match="numbers can't be kept for source: the site's policy lets node n1 make no"):
+        await durable_topics(buses.bounded, manifest, contract, None)
+    topics = await durable_topics(buses.operator, manifest, contract, None)
+    assert topics.publisher("numbers") is not None
+    with pytest.raises(GridlinkError):
+        await JetStream(buses.bounded.raw()).call("STREAM.INFO.topic-numbers", timeout_s=0.3)
