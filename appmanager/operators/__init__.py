@@ -1,0 +1,1 @@
+"""Who may have software changed: commands that an operator has signed, and a site's list of operators."""

@@ -1,0 +1,1 @@
+"""Files through a real JetStream server."""
