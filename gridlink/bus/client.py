@@ -8,10 +8,10 @@ between, so nothing has to be bounded there: an inbox bounds what waits for a mo
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gridlink import lean
@@ -148,16 +148,15 @@ class Client(Failover, NatsClient):
         """Sends what is left and closes. A client that never began to connect has nothing to close."""
         if self._flush_queue is None:
             return
-        try:
-            await self.flush(timeout=2)
-        except (Error, TimeoutError, OSError):  # nobody takes what is left, or answers a farewell
-            self._give_up()
-        except asyncio.CancelledError:
-            if is_cancelled():
-                raise
-            self._give_up()  # nats-py has cancelled the flush, and not our caller us
-        with contextlib.suppress(Error, OSError):
-            await self.close()
+        for step in (partial(self.flush, timeout=2), self.close):
+            try:
+                await step()
+            except (Error, TimeoutError, OSError):  # nobody takes what is left, or answers a farewell
+                self._give_up()
+            except asyncio.CancelledError:
+                if is_cancelled():
+                    raise
+                self._give_up()  # nats-py has cancelled something of its own, and not our caller us
 
     def _give_up(self) -> None:
         self.drop_unsent()
