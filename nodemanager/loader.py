@@ -24,7 +24,7 @@ class Loader:
         self._isolation = Isolation()
         self._loaded: dict[str, LoadedBundle] = {}
         self._collecting: asyncio.TimerHandle | None = None
-        self.on_loaded: Callable[[], None] = _nothing  # called when a bundle has been imported, before it is used
+        self.on_loaded: Callable[[str], None] = _nothing  # called when a bundle has been imported, before it is used
 
     def load(self, bundle: Bundle) -> Loaded:
         """The bundle's class, and the context in which its code runs. Raises ModuleInvalid."""
@@ -32,7 +32,7 @@ class Loader:
         self.unload(manifest.name, keep_lib=True)
         loaded = self._isolation.load(bundle.directory, manifest.entry, name=manifest.name, visible=manifest.libraries)
         self._loaded[manifest.name] = loaded
-        self.on_loaded()
+        self.on_loaded(manifest.name)
         return Loaded(checked(loaded.target, manifest.entry), loaded.context, loaded.call)
 
     def unload(self, name: str, *, keep_lib: bool = False) -> None:
@@ -50,5 +50,5 @@ class Loader:
         gc.collect()
 
 
-def _nothing() -> None:
+def _nothing(_: str) -> None:
     """Nobody wants to know."""

@@ -5,11 +5,15 @@ It hosts what the AppManager asks for, and what lies in `managed` of its own bun
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import math
+import os
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
 
 from gridlink import Topic
 from gridlink.errors import NoSuchInstance, Refused
@@ -19,25 +23,32 @@ from gridlink.module import Module, request
 from gridlink.node.admission import admitted, read_free
 from gridlink.node.bring_down import bring_down
 from gridlink.node.bring_up import bring_up
-from gridlink.node.bundle import read_bundle
 from gridlink.node.plan import Planned, Policy, read_plan
+from nodemanager.guards import Guards
 from nodemanager.hosted import HostedModule
 from nodemanager.leaving import leave
 from nodemanager.loader import Loader
+from nodemanager.memory import MIB, MemoryLimit
 from nodemanager.watchdog.limits import WatchdogSetting
 from nodemanager.watchdog.report import ModuleHung
 
 if TYPE_CHECKING:
     from nodemanager.watchdog.warden import Warden
 
+LOOK_EVERY_S = 5.0
+STATUS_FULL = 71  # of the process
 ANSWER_IN_TIME = 0.8  # of a request's time; the rest is for the answer
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """`hung`: given by the guardian, the modules for which it has replaced this node."""
+    """`memory_mib`: what its process may take; without, all that is free but for a reserve.
+
+    `hung`: given by the guardian, the modules for which it has replaced this node.
+    """
 
     watchdog: WatchdogSetting = field(default_factory=WatchdogSetting)
+    memory_mib: Annotated[float, msgspec.Meta(gt=0)] | None = None
     hung: tuple[ModuleHung, ...] = ()
 
 
@@ -73,21 +84,59 @@ class NodeManager(Module[Config]):
 
     def __init__(self) -> None:
         self._hosted: dict[str, HostedModule] = {}
+        self._held: set[str] = set()  # that wait for another version
         self._loader = Loader()
+        self._is_full = False
+        self._context = contextvars.copy_context()  # in our name, also where a module's handler calls
         self._warden: Warden | None = None
+        self._memory = MemoryLimit(self.config.memory_mib)
+        self._guards = Guards(self._hosted.__contains__, self.hosting.tell_guardian)
 
     async def start(self) -> None:
         """Begins to watch, and to host what lies in its own bundle."""
         self._watch()
+        self._guards.start()
+        self._memory.renew()
+        self.hosting.on_full = self._filled
+        self._loader.on_loaded = self._imported
+        self.tasks.spawn(self._look(), name="guards")
         managed = self.directory / "managed"
         if managed.is_dir():
             self.tasks.spawn(self._host_own(managed), name="own modules")
+
+    async def configure(self, old: Config, new: Config) -> None:
+        """Takes nothing while it runs: its watchdog is armed at the start."""
+        raise Refused("watchdog: it takes other settings when it is started: restart it")
 
     async def stop(self) -> None:
         """Ends what it hosts, in reverse of the start."""
         await bring_down(self._hosted, self.stop_left_s, self.log)
         if self._warden is not None:
             self._warden.stop()
+        self._guards.stop()
+        self._memory.lift()
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            self._guards.look()
+            self._memory.renew()
+
+    def _filled(self, instance: str) -> None:
+        if not self._is_full:
+            self._is_full = True
+            self._memory.lift()
+            self.tasks.spawn(self._give_way(instance), name="memory", context=self._context)
+
+    async def _give_way(self, instance: str) -> None:
+        """Ends this process for the module that has filled it: the largest one, else the one that found it full."""
+        sizes = await self.hosting.sizes(f"{name}@{self.hosting.node}" for name in self._hosted)
+        largest = max(sizes, key=lambda name: sizes[name], default=instance)
+        name, size_mib = largest.partition("@")[0], sizes.get(largest, 0) / MIB
+        why = f"it filled the memory of its node: {size_mib:.0f} MiB of objects are its own"
+        self.log.critical("%s: %s: the node is replaced", largest, why)
+        self.hosting.tell_guardian("exits", f"{name} {why}")
+        os._exit(STATUS_FULL)
 
     def _watch(self) -> None:
         self.config.watchdog.check(f"{self.instance}: watchdog")
@@ -97,7 +146,6 @@ class NodeManager(Module[Config]):
 
         warden = self._warden = Warden(self, self.config.watchdog, self._state_of, self._leaves)
         warden.start()
-        self._loader.on_loaded = warden.imported
         for report in self.config.hung:
             self.tasks.spawn(warden.publish(report), name=f"{report.module} hung")
 
@@ -113,40 +161,76 @@ class NodeManager(Module[Config]):
     @request("host")
     async def host(self, order: HostOrder) -> Hosted:
         """Hosts a bundle and answers when it runs, or has failed for the first time; asked twice, it answers again."""
-        hosted = self._start(order)
-        await hosted.settled.wait()
+        hosted = self._made(order)
+        if order.follows == hosted.instance:
+            await self._replace(hosted)
+        else:
+            hosted = self._start(hosted)
+            await hosted.settled.wait()
         return Hosted(hosted.name, hosted.state, hosted.reason, hosted.needs_process)
 
-    def _start(self, order: HostOrder) -> HostedModule:
+    def _made(self, order: HostOrder) -> HostedModule:
         directory, data_dir, managed_by = Path(order.directory), Path(order.data_dir), tuple(order.managed_by)
         hosted = HostedModule(self, self._loader, directory, data_dir, managed_by, order.note, order.follows)
         if hosted.trust != self._trust:
             raise Refused(f"{hosted.name} is {hosted.trust}, and {self.instance} hosts what is {self._trust}")
+        return hosted
+
+    def _start(self, hosted: HostedModule) -> HostedModule:
         if hosted.name not in self._hosted:
-            self._hosted[hosted.name] = hosted
-            hosted.task = self.tasks.spawn(hosted.run(), name=hosted.name)
+            self._begin(hosted)
         return self._hosted[hosted.name]
+
+    def _begin(self, hosted: HostedModule) -> None:
+        self._hosted[hosted.name] = hosted
+        hosted.task = self.tasks.spawn(self._guarded(hosted), name=hosted.name)
+
+    async def _replace(self, hosted: HostedModule) -> None:
+        """Hosts another version of a module that is held. Where it doesn't start, the held one waits for the next."""
+        former = self._hosted.get(hosted.name)
+        if former is not None and former.task is not None:
+            former.task.cancel()
+        self._loader.unload(hosted.name)
+        self._held.add(hosted.name)
+        self._begin(hosted)
+        await hosted.settled.wait()
+        if hosted.state is State.RUNNING:
+            self._held.discard(hosted.name)
+            return
+        if hosted.task is not None:
+            hosted.task.cancel()
+        self._hosted.pop(hosted.name, None)
+        self._loader.unload(hosted.name)
+
+    async def _guarded(self, hosted: HostedModule) -> None:
+        await hosted.run()
+        self._guards.learn()
+
+    def _imported(self, name: str) -> None:
+        self._guards.look(name)
+        if self._warden is not None:
+            self._warden.imported()
 
     @request("release")
     async def release(self, name: str) -> None:
         """Stops a module within the request's time, and forgets it."""
+        left_s = message().time_left_s()
+        within_s = math.inf if left_s is None else left_s * ANSWER_IN_TIME
         hosted = self._hosted.pop(name, None)
+        if hosted is None and name in self._held:
+            self._held.discard(name)
+            await self.hosting.release(f"{name}@{self.hosting.node}", within_s)
+            return
         if hosted is None:
             raise NoSuchInstance(
                 f"{self.instance} doesn't host {name}: it hosts {', '.join(self._hosted) or 'nothing'}"
             )
-        left_s = message().time_left_s()
-        await hosted.stop(math.inf if left_s is None else left_s * ANSWER_IN_TIME)
+        await hosted.stop(within_s)
 
     @request("list")
     async def list(self) -> list[Hosted]:
         """What it hosts."""
         return [Hosted(h.name, h.state, h.reason) for h in self._hosted.values()]
-
-    @cached_property
-    def _trust(self) -> str:
-        """Its own: modules of another one never share a process with it."""
-        return read_bundle(self.directory).manifest.trust
 
     async def _host_own(self, managed: Path) -> None:
         policy = Policy(mode="node", untrusted="refuse", trust=self._trust)
@@ -158,4 +242,4 @@ class NodeManager(Module[Config]):
 
     def _start_own(self, planned: Planned) -> HostedModule:
         data_dir = self.data_dir / planned.name
-        return self._start(HostOrder(str(planned.directory), str(data_dir), [self.instance]))
+        return self._start(self._made(HostOrder(str(planned.directory), str(data_dir), [self.instance])))

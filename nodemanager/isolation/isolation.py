@@ -127,7 +127,10 @@ class _Process:
             if not isinstance(error, Exception | SystemExit | ModuleInterrupted):
                 raise
             why = f"{type(error).__name__}: {error}{raised_at(error)}"
-            raise ModuleInvalid(f"{space.name}: {entry} can't be loaded: {why}") from error
+            from gridlink.node.foreign import hint  # noqa: PLC0415 - where an import failed
+
+            more = hint(Path(space.roots[0]))
+            raise ModuleInvalid(f"{space.name}: {entry} can't be loaded: {why}{more}") from error
         bundle = LoadedBundle(space, target, space.name, partial(self._leave, space))
         self._bundles[space] = bundle
         return bundle

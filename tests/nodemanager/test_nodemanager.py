@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gridlink import testing
-from gridlink.errors import ManifestInvalid, NoSuchInstance, NoSuchRole
+from gridlink.errors import ConfigInvalid, ManifestInvalid, NoSuchInstance, NoSuchRole
 from gridlink.lifecycle import State
 from gridlink.testing import Site, eventually
 from nodemanager import NodeManager
@@ -175,3 +175,9 @@ def test_its_manifest_is_a_manifest() -> None:
     for package in ("nodemanager", "appmanager"):
         file = Path(__file__).parents[2] / package / "module.json"
         assert parse(json.loads(file.read_text()), str(file)).name == package
+
+
+async def test_other_settings_are_for_its_next_start(site: Site) -> None:
+    """Taken silently, they would be held for those of a watchdog that hasn't got them."""
+    with pytest.raises(ConfigInvalid, match="restart it"):
+        await site.configure("nodemanager", {"watchdog": {"mode": "off"}})

@@ -192,3 +192,54 @@ def test_an_atexit_callback_that_fails_does_not_stop_the_unload(alone: Alone) ->
         one.unload()
         assert len(said) == 1 and "one" in said[0], said
     """)
+
+
+def test_bundles_that_are_unloaded_together_are_collected_together(alone: Alone) -> None:
+    """A collection holds the loop for tens of milliseconds: a node that ends a thousand modules needs one, and soon."""
+    alone(
+        """
+        import asyncio
+        from gridlink.node.bundle import read_bundle
+        from nodemanager import loader
+        async def main():
+            ours, alive, collections = loader.Loader(), [], []
+            for name in ("one", "two", "three"):
+                bundle(name, {f"{name}/__init__.py": app, "module.json":
+                              '{"name": "%s", "version": "1.0.0", "entry": "%s:Use"}' % (name, name)})
+                ours.load(read_bundle(root / name))
+                alive.append(sys.modules[name].alive)
+            gc.callbacks.append(lambda phase, info: collections.append(info["generation"]) if phase == "stop" else None)
+            for name in ("one", "two", "three"):
+                ours.unload(name)
+            assert collections.count(2) == 0, collections
+            assert all(one() is not None for one in alive)
+            async with asyncio.timeout(10):
+                while any(one() is not None for one in alive):
+                    await asyncio.sleep(0.05)
+            assert collections.count(2) == 1, collections
+        asyncio.run(main())
+        """,
+        app="""
+import weakref
+from gridlink import Module
+class Use(Module[None]):
+    "Does nothing."
+alive = weakref.ref(Use)
+""",
+    )
+
+
+def test_exit_callbacks_are_looked_for_only_where_atexit_was_given_some(alone: Alone) -> None:
+    """The look goes over all objects: for a thousand modules that end, as long as all else together."""
+    alone(
+        """
+        from nodemanager.isolation import cleanup
+        looks = []
+        cleanup.gc = types.SimpleNamespace(get_objects=lambda: looks.append(1) or gc.get_objects())
+        load("plain", {"mine/__init__.py": "use = 1"}, entry="mine:use").unload()
+        assert looks == []
+        load("other", {"theirs/__init__.py": app}, entry="theirs:use").unload()
+        assert looks == [1]
+        """,
+        app="import atexit\ndef use(): print('this must not be said')\natexit.register(use)",
+    )
