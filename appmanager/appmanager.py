@@ -7,43 +7,29 @@ it is asked over the bus. Started in order of `uses`, stopped in reverse.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from appmanager.in_node import NodeChild
-from appmanager.in_process import ProcessChild
-from appmanager.link import Exited, GuardianLink
-from appmanager.moving import MoveOrder, as_running, destination, other_name, processes_of
+from appmanager.children import UNPLANNED_GRACE_S, Child, Children, apart
+from appmanager.moving import MoveOrder, as_running, destination
+from appmanager.provisioning.pending import pending
 from appmanager.telling import keep_told
 from gridlink.errors import GridlinkError, ManagedDirectoryInvalid, NoSuchInstance, Refused
 from gridlink.lifecycle import State
 from gridlink.message import message
-from gridlink.module import Module, request
+from gridlink.module import request
 from gridlink.node.admission import admitted, read_free
 from gridlink.node.bring_down import bring_down
 from gridlink.node.bring_up import bring_up
 from gridlink.node.choices import read_choices, write_choices
-from gridlink.node.plan import Choice, Planned, Policy, read_plan
-from gridlink.registry import Entry
+from gridlink.node.plan import Choice, Planned, Policy, is_provisioned, read_plan
 
-UNPLANNED_GRACE_S = 8.0
+if TYPE_CHECKING:
+    from appmanager.operating import Operating
+    from appmanager.provisioning.outcome import Recovered
+
 MOVED_WITHIN_S = 20.0
-Child = NodeChild | ProcessChild
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """Given by the guardian. `mode`: how all bundles are to run, whatever their manifests say."""
-
-    managed: str
-    control_fds: tuple[int, int]
-    mode: str = ""
-    nodemanager: bool = True
-    json_logs: bool = False
-    moved: dict[str, str] = field(default_factory=dict)  # modules that made the guardian replace the node, and how
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,31 +53,33 @@ class Status:
     settled: bool  # every bundle has been started, or given up, at least once
 
 
-class AppManager(Module[Config]):
+class AppManager(Children):
     """Supervises this machine's modules."""
 
     roles = ("appmanager",)
     stop_within_s = 60.0  # whoever ends it says how much of that there is
 
     def __init__(self) -> None:
-        self._link = GuardianLink(self.config.control_fds, self._exited)
-        self._planned: list[Planned] = []
-        self._children: dict[str, Child] = {}  # in order of start
-        self._processes: dict[str, ProcessChild] = {}  # by the name of the process
-        self._moving: set[str] = set()
-        self._policy = Policy()
+        super().__init__()
         self._settled = asyncio.Event()
-        self._users: Mapping[str, str] = {}  # of the operating system, by module
+        self._operating: Operating | None = None
+        self._recovered: list[Recovered] = []
 
     async def start(self) -> None:
         """Opens the link to the guardian and begins to bring the bundles up."""
+        managed = Path(self.config.managed)
         self._policy = self._read_policy()
-        self._planned = read_plan(Path(self.config.managed), self._policy)
-        self._planned = [apart(planned, self._users, self._policy.processes) for planned in self._planned]
-        if not self._planned:
-            raise ManagedDirectoryInvalid(f"{self.config.managed} holds no bundle")
         await self._link.open()
         self.tasks.spawn(self._link.listen(), name="guardian")
+        if pending(self.config.managed):
+            from appmanager.mending import mended  # noqa: PLC0415 - after a power cut
+
+            self._recovered = await mended(self.layout(), self._link)
+        self._planned = read_plan(managed, self._policy)
+        self._planned = [apart(planned, self._users, self._policy.processes) for planned in self._planned]
+        if not self._planned and not is_provisioned(managed):
+            self._link.close()
+            raise ManagedDirectoryInvalid(f"{self.config.managed} holds no bundle")
         self.tasks.spawn(self._bring_up(), name="bring up")
         self.tasks.spawn(keep_told(self._states, self._link.status), name="telling")
 
@@ -119,19 +107,27 @@ class AppManager(Module[Config]):
         Refused, and as it was before, where it can't run there.
         """
         where = self._index(order.name)
-        if order.name in self._moving:
+        if order.name in self.moving:
             raise Refused(f"{order.name} is on its way already: wait until it is RUNNING, then move it again")
         one = self._planned[where]
         to = apart(destination(one, order, self._planned, self._policy), self._users, self._policy.processes)
         child = self._children.get(order.name)
         if (to.mode, to.into) != (one.mode, one.into) or child is None or child.state is not State.RUNNING:
-            self._moving.add(order.name)
+            self.moving.add(order.name)
             try:
                 await self._change_over(one, to, order)
             finally:
-                self._moving.discard(order.name)
+                self.moving.discard(order.name)
         self._planned[self._index(order.name)] = to
         return Managed(to.name, str(to.directory), to.mode, *self._state(to.name, to.refused, to.note))
+
+    def operating(self) -> Operating:
+        """See Operated."""
+        if self._operating is None:
+            from appmanager.operating import Operating  # noqa: PLC0415 - with the first command
+
+            self._operating = Operating(self)
+        return self._operating
 
     def _index(self, name: str) -> int:
         where = next((n for n, planned in enumerate(self._planned) if planned.name == name), None)
@@ -159,6 +155,8 @@ class AppManager(Module[Config]):
             if former is not None:
                 await self._end(former)
                 former = None
+            else:
+                await self.hosting.release(f"{one.name}@{self.hosting.node}")  # it was announced as refused
             child = self._begin(to, {})
             await child.settled.wait()
         self._children[one.name] = child
@@ -179,24 +177,10 @@ class AppManager(Module[Config]):
 
     async def _why_not(self, child: Child) -> str:
         """Why a child didn't get to run; empty where it runs."""
-        left_s = message().time_left_s()
-        try:
-            async with asyncio.timeout(MOVED_WITHIN_S if left_s is None else left_s / 2):
-                await child.settled.wait()
-        except TimeoutError:
-            return "it did not start in time"
-        return "" if child.state is State.RUNNING else f"it is {child.state}: {child.reason}"
+        return await self.settled(child, _half_of_what_is_left())
 
     async def _end(self, child: Child) -> None:
-        """Ends what runs of a bundle, and forgets it; where that fails it is logged: whoever follows runs already."""
-        left_s = message().time_left_s()
-        try:
-            await child.stop(MOVED_WITHIN_S if left_s is None else left_s / 2)
-        except (GridlinkError, TimeoutError) as error:
-            self.log.error("%s was not stopped in order: %s", child.instance, error)  # noqa: TRY400 - it says it all
-        if isinstance(child, ProcessChild):
-            self._processes.pop(child.name, None)
-        await self.hosting.release(child.instance)
+        await self.end(child, _half_of_what_is_left())
 
     async def _back(self, one: Planned, former: Child) -> None:
         """What was held goes on; where it can't, the bundle is started anew where it was."""
@@ -236,15 +220,6 @@ class AppManager(Module[Config]):
             untrusted=untrusted,
         )
 
-    def _states(self) -> Sequence[tuple[str, State]]:
-        return [(planned.name, self._state(planned.name, planned.refused)[0]) for planned in self._planned]
-
-    def _state(self, name: str, refused: str, note: str = "") -> tuple[State, str]:
-        if refused:
-            return State.FAILED, refused
-        child = self._children.get(name)
-        return (child.state, child.reason or note) if child is not None else (State.STOPPED, "not started yet")
-
     async def _bring_up(self) -> None:
         running = await self._link.children()
         self._planned = [as_running(planned, running) for planned in self._planned]
@@ -258,83 +233,16 @@ class AppManager(Module[Config]):
                 await self._announce_refused(planned)
         await bring_up(self._planned, lambda planned: self._start(planned, running), self.registry, self.tasks)
         self._settled.set()
+        if self._recovered:
+            self.operating().resume(self._recovered)
         now = await self.status()
         self.log.info("%d of %d bundles are RUNNING", now.running, len(self._planned))
 
-    async def _elsewhere(self, planned: Planned, why: str) -> None:
-        """Starts a bundle that can't live in the node in a process of its own, where there is a bus for it."""
-        if not self.hosting.url:
-            return
-        self.log.warning("%s runs in mode fork: %s", planned.name, why)
-        moved = replace(planned, mode="fork", note=f"it can't live in a node: {why}")
-        self._planned = [moved if one.name == planned.name else one for one in self._planned]
-        await self._start(moved, {}).settled.wait()
 
-    def _start(self, planned: Planned, running: Mapping[str, str]) -> Child:
-        child = self._children[planned.name] = self._begin(planned, running)
-        return child
-
-    def _begin(self, planned: Planned, running: Mapping[str, str], follows: str = "") -> Child:
-        """A child of its bundle, beside the one that it `follows`; it takes over what is `running` in its mode."""
-        child: Child
-        if planned.mode == "node":
-            elsewhere = None if follows else partial(self._elsewhere, planned)
-            child = NodeChild(self, planned, elsewhere, follows=follows)
-        else:
-            child = self._process(planned, running, follows)
-        child.task = self.tasks.spawn(child.run(), name=planned.name)
-        return child
-
-    def _process(self, planned: Planned, running: Mapping[str, str], follows: str) -> ProcessChild:
-        own = processes_of(planned.name, running)
-        name = next((process for process, mode in own.items() if mode == planned.mode), "")
-        for other in own.keys() - {name}:
-            self.log.warning("%s runs beside %s since before this node did: it is stopped", other, name)
-            self._link.stop(other, UNPLANNED_GRACE_S)
-        former = self._children.get(planned.name)
-        taken = former.name if follows and isinstance(former, ProcessChild) else ""
-        logs, user = self._logs(), self._users.get(planned.name, "")
-        arguments = self, self._link, planned, logs, self.config.json_logs, bool(name), user
-        child = ProcessChild(*arguments, name=name or other_name(planned.name, taken), follows=follows)
-        self._processes[child.name] = child
-        return child
-
-    def _logs(self) -> Path:
-        return Path(self.config.managed) / ".gridlink" / "logs"
-
-    def _exited(self, exited: Exited) -> None:
-        child = self._processes.get(exited.name)
-        if child is not None:
-            child.exited(exited)
-
-    async def _announce_refused(self, planned: Planned) -> None:
-        self.log.error("%s: %s", planned.directory.name, planned.refused)
-        entry = Entry(
-            name=planned.name,
-            instance=f"{planned.name}@{self.hosting.node}",
-            node=self.hosting.node,
-            machine=self.hosting.machine,
-            pid=0,
-            version=planned.manifest.version if planned.manifest else "",
-            mode=planned.mode,
-            state=State.FAILED,
-            reason=planned.refused,
-            managed_by=(self.instance,),
-        )
-        await self.hosting.announce(entry)
+def _half_of_what_is_left() -> float:
+    left_s = message().time_left_s()
+    return MOVED_WITHIN_S if left_s is None else left_s / 2
 
 
 def _mode(text: str) -> Literal["node", "fork", "process"]:
     return "node" if text == "node" else "fork" if text == "fork" else "process"
-
-
-def apart(planned: Planned, users: Mapping[str, str], processes: bool) -> Planned:
-    """A bundle that is to run as another user needs a process of its own."""
-    user = users.get(planned.name)
-    if user is None or planned.mode != "node" or planned.refused:
-        return planned
-    if not processes:
-        return replace(
-            planned, refused=f"it is to run as user {user!r}, so in a process of its own: not on a local bus"
-        )
-    return replace(planned, mode="fork", note=f"it runs as user {user!r}, so in a process of its own")

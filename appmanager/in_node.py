@@ -87,6 +87,22 @@ class NodeChild:
             if change.after is not None and change.instance == self.instance:
                 self.state, self.reason = change.after.state, change.after.reason
 
+    @property
+    def nodemanager(self) -> str:
+        """The instance that hosts it; empty until that is known."""
+        return self._nodemanager
+
+    @property
+    def needs_process(self) -> str:
+        """Why it can't live in a NodeManager's interpreter; empty where it can."""
+        return self._needs_process
+
+    def cancel(self) -> None:
+        """Cares for it no more: another version of it is hosted in its place, or it never was."""
+        if self.task is not None:
+            self.task.cancel()
+        self.state = State.STOPPED
+
     async def stop(self, within_s: float) -> None:
         """Has the bundle released; a NodeManager that is gone has taken it along. Raises GridlinkError."""
         if self.task is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from appmanager.confinement import words
 from appmanager.link import Exited, GuardianLink
-from gridlink.errors import GridlinkError, ModuleInvalid, StartFailed
+from gridlink.errors import GridlinkError, ModuleInvalid, NoSuchInstance, StartFailed
 from gridlink.lifecycle import State
 from gridlink.manifest import Manifest
 from gridlink.node.plan import Planned
@@ -65,6 +65,11 @@ class ProcessChild:
         """The guardian says that the process has ended."""
         self._exits.put_nowait(exited)
 
+    def cancel(self) -> None:
+        """Cares for it no more."""
+        if self.task is not None:
+            self.task.cancel()
+
     async def stop(self, within_s: float) -> None:
         """Ends the process, and returns when it has ended. Raises TimeoutError: nobody says that it has."""
         if self.task is not None:
@@ -111,6 +116,9 @@ class ProcessChild:
         if taken_over:
             try:
                 await self._manager.hosting.resume(self.instance)  # a former AppManager may have been moving it
+            except (NoSuchInstance, StartFailed) as error:
+                self._manager.log.warning("%s runs no module: it is started anew: %s", self.name, error)
+                self._link.stop(self.name, STOP_GRACE_S)
             except GridlinkError as error:
                 self._manager.log.info("%s is not asked to go on: %s", self.instance, error)
         await registry.wait_for(instance=self.instance, timeout_s=3600)

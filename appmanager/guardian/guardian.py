@@ -190,7 +190,7 @@ class Guardian:
             self._status = 1
             self._end("the node ends again and again")
             return
-        if self._offenders.note(ended):
+        if not ended.starting and self._offenders.note(ended):
             wait_s = 0.0  # the next one is without it
         self._log.error(f"the node ended ({ended_how(status, ended.silent)}): it is started again in {wait_s:g} s")
         self._node_due_s = time.monotonic() + wait_s

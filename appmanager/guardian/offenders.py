@@ -22,7 +22,8 @@ class Offenders:
         silence = ended.silence
         if not silence.offender:
             return False
-        self._hung.append((silence.offender, silence.held_s, silence.passed_s, list(silence.stack)))
+        if silence.has_hung:
+            self._hung.append((silence.offender, silence.held_s, silence.passed_s, list(silence.stack)))
         is_new = silence.offender not in self.moved
         self.moved[silence.offender] = silence.why
         return is_new

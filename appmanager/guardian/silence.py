@@ -32,6 +32,7 @@ class Silence:
         self._pid = pid
         self.limit_s = 0.0
         self.offender = ""  # the module for which it was replaced
+        self._did = ""  # what that did, where it didn't hang
         self.stack: list[str] = []
         self._directories: dict[str, str] = {}
         self._holds, self._hung = "", False
@@ -57,6 +58,8 @@ class Silence:
             self._looks(now_s)
         elif what == "limit":
             self.limit_s = float(name)
+        elif what == "exits":
+            self.offender, self._did = name, rest
         elif what == "hosts":
             self._directories[name] = rest.rstrip("/") + "/"
         elif what in ("holds", "hung"):
@@ -98,8 +101,15 @@ class Silence:
         return True
 
     @property
+    def has_hung(self) -> bool:
+        """Whether the offender held the loop, and did nothing else."""
+        return bool(self.offender) and not self._did
+
+    @property
     def why(self) -> str:
         """What the offender did, in a sentence."""
+        if self._did:
+            return f"{self.offender}: {self._did}"
         where = f" in {self.stack[0]}" if self.stack else ""
         return f"{self.offender} held the event loop for {self.held_s:.1f} s{where}, and could not be interrupted"
 

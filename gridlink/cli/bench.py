@@ -145,6 +145,26 @@ def modules(as_json: bool, count: int, requests: int) -> None:
         _show(report, as_json, partial(soak_table, title="Trivial modules"))
 
 
+@command.command()
+@JSON
+@click.option("--mode", type=click.Choice(["node", "fork", "process"]), default="node", show_default=True)
+@click.option(
+    "--rate", "rate_per_s", type=click.IntRange(10, 5000), default=1000, show_default=True, help="Requests a second."
+)
+@click.option(
+    "--updates", type=click.IntRange(min=1), default=5, show_default=True, help="So many, one after the other."
+)
+@click.option("--seconds", type=click.FloatRange(min=1), default=20.0, show_default=True, help="Ask for so long.")
+def update(as_json: bool, mode: str, rate_per_s: int, updates: int, seconds: float) -> None:
+    """Updates of a module that is asked all the while: what is lost, done twice, and how long answers stay away."""
+    with _errors("update"):
+        from gridlink.bench import update as bench  # noqa: PLC0415 - see above
+        from gridlink.cli.update_table import update_table  # noqa: PLC0415 - for people alone
+
+        report = asyncio.run(bench.update(mode, rate_per_s, updates, seconds, _say))
+        _show(report, as_json, update_table)
+
+
 @contextmanager
 def _errors(name: str) -> Iterator[None]:
     try:

@@ -33,7 +33,17 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Operate": {
         "init": ("init", "Make a managed directory."),
+        "install": ("provision:install", "Install a module from a packed bundle."),
+        "update": ("provision:update", "Replace a module's version, while it runs."),
+        "configure": ("provision:configure", "Have a module take other values."),
+        "uninstall": ("provision:uninstall", "Stop a module and remove it."),
+        "rollback": ("provision:rollback", "Go back to a module's former version."),
+        "start": ("run_control:start", "Start a module that was stopped or FAILED."),
+        "stop": ("run_control:stop", "Stop a module."),
+        "restart": ("run_control:restart", "Stop a module and start it."),
+        "kill": ("run_control:kill", "End a module at once."),
         "move": ("move", "Run a module in another mode, while it runs."),
+        "history": ("history", "Show the commands that changed the modules."),
     },
     "Measure": {
         "bench": ("bench", "Measure memory and the use case on this machine."),

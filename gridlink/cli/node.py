@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,7 +25,8 @@ from gridlink.codec import encode
 from gridlink.config import machine_name, read_json, typed
 from gridlink.errors import GridlinkError, ManagedDirectoryInvalid, ServerUnreachable
 from gridlink.node.bundle import find_bundles
-from gridlink.node.plan import Policy, read_plan
+from gridlink.node.choices import read_choices
+from gridlink.node.plan import Policy, is_provisioned, read_plan
 from gridlink.node.settings import HostSetting, LogSetting, NodeSettings
 from nodemanager.watchdog.limits import MODES, WatchdogSetting
 
@@ -53,6 +54,7 @@ class NodeOptions:
     json_logs: bool
     watchdog: dict[str, Any]
     checkpoint_s: float
+    memory_mib: float | None
     trust: Trust | None
 
     @property
@@ -91,6 +93,14 @@ class NodeOptions:
     metavar="SECONDS",
     help="How often modules' states are kept for a crash; 0: only when they stop.",
 )
+@click.option(
+    "--memory",
+    "memory_mib",
+    type=click.FloatRange(min=24),
+    metavar="MIB",
+    help="What the node's own process may take before it is replaced without the module that filled it; else all but "
+    "5 % of the machine's.",
+)
 @click.option("--json-logs", is_flag=True, help="Log records as JSON, one a line.")
 @click.option("--view/--no-view", default=None, help="A live view; the default on a terminal.")
 @click.version_option(gridlink.__version__, prog_name="gridlink-node")
@@ -123,6 +133,7 @@ def checked(
     json_logs: bool,
     watchdog: str | None,
     checkpoint_s: float,
+    memory_mib: float | None = None,
 ) -> NodeOptions:
     """The settings, as the options say. Raises ManagedDirectoryInvalid, AddressInvalid, click.UsageError."""
     if bus == "local" and (mode in ("process", "fork") or without_nodemanager):
@@ -145,6 +156,7 @@ def checked(
         json_logs=json_logs,
         watchdog=checked_watchdog(directory, watchdog),
         checkpoint_s=checkpoint_s,
+        memory_mib=memory_mib,
         trust=checked_trust(directory, trust, site, given_bus=bus == "local" or bool(url)),
     )
 
@@ -164,7 +176,7 @@ def check_managed(directory: Path) -> None:
     advice = f"`gridlink init {directory} --example issn` makes one that runs"
     if not directory.is_dir():
         raise ManagedDirectoryInvalid(f"{directory}: expected a managed directory, there is none: {advice}")
-    if not find_bundles(directory):
+    if not find_bundles(directory) and not is_provisioned(directory):
         raise ManagedDirectoryInvalid(f"{directory}: expected bundles in it, it holds none: {advice}")
     try:
         (directory / STATE_DIR).mkdir(exist_ok=True)
@@ -190,7 +202,12 @@ def guardian_command(options: NodeOptions) -> list[str]:
 
 def modes(options: NodeOptions) -> str:
     """The modes in which bundles are to run, so far as they can be read: the guardian prepares for `fork`."""
-    policy = Policy(options.mode, options.nodemanager, processes=options.bus == "nats")
+    policy = Policy(options.mode, options.nodemanager, options.bus == "nats", chosen=read_choices(options.state))
+    if (options.managed / SITE_FILE).exists():
+        from gridlink.proxies.site import read_site_file  # noqa: PLC0415 - where there is one
+
+        hosting = read_site_file(options.managed / SITE_FILE).document.hosting
+        policy = replace(policy, modes=hosting.modes, untrusted=hosting.untrusted)
     return " ".join(sorted({planned.mode for planned in read_plan(options.managed, policy) if not planned.refused}))
 
 
@@ -280,7 +297,7 @@ def node_settings(options: NodeOptions) -> NodeSettings:
     nodemanager = HostSetting(
         str(PACKAGES / "nodemanager"),
         str(data / "nodemanager"),
-        config={"watchdog": options.watchdog},
+        config={"watchdog": options.watchdog, "memory_mib": options.memory_mib},
         installed=True,
         managed_by=(f"appmanager@{options.node}",),
         watches=True,

@@ -94,7 +94,10 @@ async def connected(where: Where, machine: str = "") -> AsyncIterator[Session]:
         clock = SiteClock()
         async with Registry(bus, machine_name(), clock, observer=True) as registry:
             bus.on_reconnect = registry.rejoin
-            yield Session(where, machine, bus, registry, clock, Sender(bus, f"{NAME}@{node}"))
+            try:
+                yield Session(where, machine, bus, registry, clock, Sender(bus, f"{NAME}@{node}"))
+            finally:
+                bus.on_reconnect = None
     finally:
         await bus.aclose()
 

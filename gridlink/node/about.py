@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 
 MAX_IN_FLIGHT = 64  # questions at once
-COMMANDS = ("configure", "hold", "resume", "waiting", "take")  # for the node's own machine, and operators
 
 
 class About:

@@ -62,6 +62,12 @@ def read_plan(managed: Path, policy: Policy) -> list[Planned]:
     return plan(found, policy)
 
 
+def is_provisioned(managed: Path) -> bool:
+    """Whether commands have put bundles there: then it may hold none, as after an uninstall or in a power cut."""
+    own = managed / ".gridlink"
+    return (own / "record").exists() or (own / "journal").exists()
+
+
 def plan(found: Sequence[tuple[Path, Manifest | GridlinkError]], policy: Policy) -> list[Planned]:
     """What becomes of each bundle that was found. Of two that bear the same name the second is refused."""
     planned: list[Planned] = []

@@ -4,12 +4,13 @@ The follower's node asks the former's (`_node@…`), in this order: `hold` (its 
 down, its `stop` runs; requests and events for it are kept), then the follower starts from that state and connects;
 `waiting` (the events that the former has kept: the follower handles them first). Then whoever moves the module ends the
 former: it leaves the bus and has the follower `take` the requests that it has kept. Where the follower doesn't start,
-`resume` has the former go on; it does so by itself, too, if nobody says anything for LEASE_S.
+`resume` has the former go on; it does so by itself, too, if the follower ends, or nobody says anything for LEASE_S.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -152,6 +153,7 @@ class Succession:
         self._node, self._find = node, find
         self._tasks = Tasks("succession")
         self._steps = asyncio.Lock()
+        self._leases: dict[str, Hold] = {}  # the last one of each instance
 
     async def aclose(self) -> None:
         """Waits for nobody any more."""
@@ -179,6 +181,7 @@ class Succession:
         except OSError as error:
             raise StateInvalid(f"{order.instance}: its state can't be written: {error}") from error
         await self._node.registry.put_state(order.instance, State.STOPPING)
+        self._leases[order.instance] = order
         self._tasks.spawn(self._lease(order), name=f"{order.instance} is held")
         return encode(None)
 
@@ -204,11 +207,19 @@ class Succession:
         log.info("%s goes on where it was", name)
         return encode(None)
 
+    async def _gone(self, follower: str) -> None:
+        """Returns when the follower, which is starting, is no more: its process has ended."""
+        async for change in self._node.registry.watch():
+            if change.instance == follower and not self._node.registry.knows(follower):
+                return
+
     async def _lease(self, order: Hold) -> None:
-        """Whoever moved it may be gone: then it goes on, unless its follower runs."""
-        await asyncio.sleep(LEASE_S)
+        """Its follower, or whoever moved it, may be gone: then it goes on, unless its follower runs."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEASE_S):
+                await self._gone(order.follower)
         instance = self._node.instances.get(order.instance)
-        if instance is None or not instance.is_held:
+        if instance is None or not instance.is_held or self._leases.get(order.instance) is not order:
             return
         if self._node.registry.find(instance=order.follower):
             log.warning("%s is held, and its follower %s runs: it ends", order.instance, order.follower)

@@ -116,7 +116,7 @@ async def test_what_is_wrong_with_a_message_is_told_to_its_sender(managed: Path)
         with pytest.raises(PayloadInvalid) as invalid:
             await node.sender.request("good", "double", "seven")
         assert (invalid.value.path, invalid.value.expected, invalid.value.got) == ("$", "int", "str")
-        with pytest.raises(PayloadTooLarge, match="expected at most 1048576 bytes"):
+        with pytest.raises(PayloadTooLarge, match="expected at most 1044480 bytes"):
             await node.sender.request("good", "double", "x" * 1_100_000)
         async with asyncio.timeout(1):
             with pytest.raises(NoSuchRole, match="no running module has the role nobody"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from appmanager.appmanager import apart
+from appmanager.children import apart
 from appmanager.confinement import words
 from appmanager.moving import as_running
 from appmanager.users import user_called

@@ -77,7 +77,7 @@ def test_tab_completes_commands_modules_roles_and_requests(running_site: Path) -
     """Whoever types little makes few mistakes. Ctrl-C drops the line or ends the command; Ctrl-D ends the shell."""
     terminal = Terminal(command("-C", running_site, "shell"))
     terminal.shows("site> ")
-    completes(terminal, b"sta", "stack ")
+    completes(terminal, b"stac", "stack ")
     completes(terminal, b"voltage_p", "stack voltage_problem_handler ")
     terminal.type(b"\x03")
     terminal.forget()

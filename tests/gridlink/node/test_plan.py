@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridlink.errors import ManifestInvalid
+from gridlink.errors import ConfigInvalid, ManifestInvalid
 from gridlink.manifest import Manifest, parse
-from gridlink.node.plan import NODEMANAGER_ENTRY, Policy, plan, read_plan, startable
+from gridlink.node.choices import read_choices, write_choices
+from gridlink.node.plan import NODEMANAGER_ENTRY, Choice, Policy, plan, read_plan, startable
 
 
 def manifest(name: str, **fields: Any) -> Manifest:
@@ -29,9 +30,13 @@ def manifest(name: str, **fields: Any) -> Manifest:
         ("node", Policy(mode="process"), "process"),
         ("process", Policy(mode="node"), "node"),
         ("node", Policy(nodemanager=False), "process"),
+        ("node", Policy(modes={"a": "fork"}), "fork"),
+        ("node", Policy(mode="process", modes={"a": "fork"}), "process"),
+        ("node", Policy(mode="process", modes={"a": "process"}, chosen={"a": Choice("fork")}), "fork"),
+        ("fork", Policy(chosen={"a": Choice("node")}, moved={"a": "it hung"}), "fork"),
     ],
 )
-def test_the_mode_is_the_policys_then_the_manifests(asked: str, policy: Policy, mode: str) -> None:
+def test_the_mode_is_the_operators_then_the_policys_then_the_manifests(asked: str, policy: Policy, mode: str) -> None:
     """`--mode process --without-nodemanager` is the paper's old solution exactly."""
     (planned,) = plan([(Path("/m/a"), manifest("a", mode=asked))], policy)
     assert (planned.mode, planned.refused) == (mode, "")
@@ -118,3 +123,51 @@ def test_every_module_is_started_exactly_once_and_after_what_it_uses(uses: dict[
             del waiting[name]
         order += ready
     assert sorted(order) == sorted(uses)
+
+
+def test_choices_are_read_as_they_were_written_and_what_is_none_is_refused(tmp_path: Path) -> None:
+    """An operator may look into the file, and may break it."""
+    assert read_choices(tmp_path) == {}
+    choices = {"a": Choice("fork"), "b": Choice("node", "node2")}
+    write_choices(tmp_path, choices)
+    assert read_choices(tmp_path) == choices
+    (tmp_path / "modes.json").write_text('{"a": {"mode": "elsewhere"}}')
+    with pytest.raises(ConfigInvalid, match=r"modes.json: Invalid enum value 'elsewhere'"):
+        read_choices(tmp_path)
+
+
+HOSTS: list[tuple[Path, Any]] = [
+    (Path("/m/ours"), manifest("ours")),
+    (Path("/m/guest"), manifest("guest", trust="untrusted")),
+    (Path("/m/apart"), manifest("apart", trust="untrusted", into="fence")),
+    (Path("/m/lost"), manifest("lost", into="fence")),
+    (Path("/m/fence"), manifest("fence", entry=NODEMANAGER_ENTRY, mode="process", trust="untrusted")),
+]
+
+
+@pytest.mark.parametrize(
+    ("policy", "modes", "refused"),
+    [
+        (Policy(), {"ours": "node", "guest": "fork", "apart": "node", "lost": "fork"}, set()),
+        (Policy(mode="node"), {"ours": "node", "guest": "fork", "apart": "node", "lost": "fork"}, set()),
+        (Policy(untrusted="refuse"), {"ours": "node", "apart": "node"}, {"guest", "lost"}),
+        (Policy(mode="process"), dict.fromkeys(("ours", "guest", "apart", "lost"), "process"), set()),
+        (Policy(untrusted="refuse", trust="untrusted"), {"guest": "node", "apart": "node"}, {"ours", "lost"}),
+        (Policy(chosen={"guest": Choice("node", "fence")}), {"guest": "node", "ours": "node"}, set()),
+    ],
+)
+def test_trusted_and_untrusted_never_share_a_process(policy: Policy, modes: dict[str, str], refused: set[str]) -> None:
+    """Forked or refused, as the site says; a NodeManager of their own takes the untrusted."""
+    found = {one.name: one for one in plan(HOSTS, policy)}
+    assert {name for name, one in found.items() if one.refused} == refused
+    assert {name: found[name].mode for name in modes} == modes
+    for one in found.values():
+        if one.mode == "node" and not one.refused and one.manifest is not None:
+            host = {"fence": "untrusted", "nodemanager": policy.trust}[one.into]
+            assert one.manifest.trust == host
+
+
+def test_an_untrusted_bundle_on_the_in_process_bus_is_refused() -> None:
+    """There is no process to fork it into."""
+    (one,) = plan(HOSTS[1:2], Policy(processes=False))
+    assert one.refused.startswith("it is untrusted, and nodemanager hosts what is trusted: the two never share a ")

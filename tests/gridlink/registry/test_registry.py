@@ -30,8 +30,10 @@ from gridlink.message import Message
 from gridlink.module.module import HostSpec, Loaded
 from gridlink.node import Node
 from gridlink.registry import Change, Registry
+from gridlink.registry.entry import KINDS, Sync, Update, encoded
 from gridlink.tasks import Tasks
 from gridlink.testing import eventually
+from tests.gridlink.bus.receivers import Recorder
 from tests.gridlink.conftest import NewBus
 
 
@@ -170,6 +172,61 @@ async def test_each_state_of_an_instance_is_announced(new_node: NewNode, tmp_pat
     ]
     await tasks.aclose()
     assert two.registry._watchers == {}
+
+
+async def test_a_change_is_told_alone(new_node: NewNode, tmp_path: Path) -> None:
+    """A node with a thousand modules that said all of them again at each change took 25 s to start them."""
+    one, two = await new_node("n1", "a", "b", "c"), await new_node("n2")
+    await eventually(lambda: len(names(two)) == 3)
+    heard = Recorder()
+    for kind in ("announce", "update"):
+        await two.bus.subscribe(address.REGISTRY, kind, heard)
+    await host(one, "d", tmp_path)
+    await one.release("a@n1")
+    await eventually(lambda: len(heard.events) >= 4)
+    assert names(two) == ["b@n1", "c@n1", "d@n1"]
+    assert [event.type for event in heard.events] == ["update"] * 4
+    said = [codec(Update).decode(payload) for payload in heard.payloads]
+    assert [[(entry.instance, entry.state) for entry in one.entries] for one in said] == [
+        [("d@n1", State.STARTING)],
+        [("d@n1", State.RUNNING)],
+        [("a@n1", State.STOPPING)],
+        [],
+    ]
+    assert said[-1].gone == ("a@n1",)
+
+
+async def test_a_newcomer_is_told_what_holds_when_it_is_told(new_node: NewNode, tmp_path: Path) -> None:
+    """Between its question and the answer something changes: the answer must not be older than that update."""
+    one, two = await new_node("n1", "a"), await new_node("n2")
+    await eventually(lambda: names(two) == ["a@n1"])
+    heard = Recorder()
+    for where, kind in ((address.REGISTRY, "update"), (address.instance("_registry@n2"), "announce")):
+        await two.bus.subscribe(where, kind, heard)
+    sync = Sync("n2", "n1")
+    one.registry.take_event(Message(address=address.REGISTRY, type="sync", payload=encoded(sync)))
+    await one.registry.put_state("a@n1", State.STOPPING)
+    await eventually(lambda: len(heard.events) == 2)
+    versions = [codec(KINDS[event.type]).decode(event.payload).version for event in heard.events]
+    assert versions == sorted(versions)
+
+
+async def test_who_watches_one_instance_hears_of_no_other(new_node: NewNode, tmp_path: Path) -> None:
+    """A thousand watchers that are all woken by each of a thousand changes are a million."""
+    one = await new_node("n1")
+    tasks, changes = Tasks("test"), list[str]()
+
+    async def watch() -> None:
+        async for change in one.registry.watch("b@n1", "c@n1"):
+            changes.append(change.instance)
+
+    tasks.spawn(watch(), name="watch")
+    await asyncio.sleep(0)
+    for name in ("a", "b", "c"):
+        await host(one, name, tmp_path)
+    await eventually(lambda: changes == ["b@n1", "b@n1", "c@n1", "c@n1"])
+    await tasks.aclose()
+    assert one.registry._watchers == {}
 
 
 async def test_waiting_for_a_role_ends_when_it_runs(new_node: NewNode, tmp_path: Path) -> None:

@@ -1,0 +1,216 @@
+"""The bundles that an AppManager manages, and what runs of each: begun, ended and announced, in every mode."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appmanager.in_node import NodeChild
+from appmanager.in_process import ProcessChild
+from appmanager.link import Exited, GuardianLink
+from appmanager.moving import other_name, processes_of
+from appmanager.operated import Operated
+from gridlink.errors import GridlinkError, Refused
+from gridlink.lifecycle import State
+from gridlink.node.bundle import read_bundle
+from gridlink.node.plan import Planned, Policy, plan
+from gridlink.registry import Entry
+
+if TYPE_CHECKING:
+    from appmanager.store.layout import Layout
+
+UNPLANNED_GRACE_S = 8.0
+Child = NodeChild | ProcessChild
+
+
+class Children(Operated):
+    """An AppManager's bundles. What is public here is for provisioning: see appmanager.module_host."""
+
+    def __init__(self) -> None:
+        self._link = GuardianLink(self.config.control_fds, self._exited)
+        self._planned: list[Planned] = []
+        self._children: dict[str, Child] = {}  # in order of start
+        self._processes: dict[str, ProcessChild] = {}  # by the name of the process
+        self._policy = Policy()
+        self._users: Mapping[str, str] = {}  # of the operating system, by module
+        self.moving: set[str] = set()  # modules that something is being done to
+
+    @property
+    def planned(self) -> Sequence[Planned]:
+        """The bundles of the managed directory."""
+        return tuple(self._planned)
+
+    def find(self, name: str) -> Planned | None:
+        """The bundle of that name."""
+        return next((planned for planned in self._planned if planned.name == name), None)
+
+    def child(self, name: str) -> Child | None:
+        """What runs of it, or has failed to."""
+        return self._children.get(name)
+
+    def layout(self) -> Layout:
+        """Where provisioning keeps what."""
+        from appmanager.store.layout import Layout  # noqa: PLC0415 - with the first command
+
+        states = {name: self.data_dir.parent / name / ".states" for name in self._users}
+        return Layout(Path(self.config.managed), states)
+
+    def plan_of(self, directory: Path, name: str) -> Planned:
+        """How the bundle in a directory would run here. Raises Refused: it may not; ManifestInvalid."""
+        others = [(one.directory, one.manifest) for one in self._planned if one.name != name and one.manifest]
+        found = plan([*others, (directory, read_bundle(directory).manifest)], self._policy)[-1]
+        found = apart(found, self._users, self._policy.processes)
+        if found.refused:
+            raise Refused(f"{name}: {found.refused}")
+        return found
+
+    def put(self, planned: Planned) -> None:
+        """Has the bundle among those that are managed."""
+        where = next((n for n, one in enumerate(self._planned) if one.name == planned.name), None)
+        if where is None:
+            self._planned.append(planned)
+        else:
+            self._planned[where] = planned
+
+    def forget(self, name: str) -> None:
+        """The bundle is managed no more."""
+        self._planned = [one for one in self._planned if one.name != name]
+        self._children.pop(name, None)
+
+    async def forget_child(self, name: str) -> None:
+        """Nothing runs of it any more."""
+        child = self._children.pop(name, None)
+        if child is not None:
+            if isinstance(child, ProcessChild):
+                self._processes.pop(child.name, None)
+            await self.hosting.release(child.instance)
+
+    def begin(self, planned: Planned, follows: str) -> Child:
+        """Starts a bundle beside the instance that it follows."""
+        return self._begin(planned, {}, follows)
+
+    def take_child(self, name: str, child: Child) -> None:
+        """It is what runs of the bundle from now on."""
+        self._children[name] = child
+
+    async def start_anew(self, planned: Planned, within_s: float) -> str:
+        """Starts a bundle of which nothing runs; why it doesn't run then, or nothing."""
+        await self.hosting.release(f"{planned.name}@{self.hosting.node}")  # it may be announced: as stopped, or refused
+        await self.settled(self._start(planned, {}), within_s)
+        child = self._children[planned.name]  # another one where it can't live in a node
+        return "" if child.state is State.RUNNING else f"it is {child.state}: {child.reason}"
+
+    async def settled(self, child: Child, within_s: float) -> str:
+        """Why a child didn't get to run within so long; empty where it runs."""
+        try:
+            async with asyncio.timeout(within_s):
+                await child.settled.wait()
+        except TimeoutError:
+            return f"it did not start within {within_s:g} s"
+        return "" if child.state is State.RUNNING else f"it is {child.state}: {child.reason}"
+
+    async def end(self, child: Child, within_s: float) -> None:
+        """Ends what runs of a bundle, and forgets it; where that fails it is logged: whoever follows runs already."""
+        try:
+            await child.stop(within_s)
+        except (GridlinkError, TimeoutError) as error:
+            self.log.error("%s was not stopped in order: %s", child.instance, error)  # noqa: TRY400 - it says it all
+        if isinstance(child, ProcessChild):
+            self._processes.pop(child.name, None)
+        await self.hosting.release(child.instance)
+
+    async def announce(self, name: str, state: State, reason: str) -> None:
+        """Tells the site of a bundle that doesn't run."""
+        planned = self.find(name)
+        if planned is not None:
+            await self._announce(planned, state, reason)
+
+    def _states(self) -> Sequence[tuple[str, State]]:
+        return [(planned.name, self._state(planned.name, planned.refused)[0]) for planned in self._planned]
+
+    def _state(self, name: str, refused: str, note: str = "") -> tuple[State, str]:
+        if refused:
+            return State.FAILED, refused
+        child = self._children.get(name)
+        return (child.state, child.reason or note) if child is not None else (State.STOPPED, "not started yet")
+
+    async def _elsewhere(self, planned: Planned, why: str) -> None:
+        """Starts a bundle that can't live in the node in a process of its own, where there is a bus for it."""
+        if not self.hosting.url:
+            return
+        self.log.warning("%s runs in mode fork: %s", planned.name, why)
+        moved = replace(planned, mode="fork", note=f"it can't live in a node: {why}")
+        self._planned = [moved if one.name == planned.name else one for one in self._planned]
+        await self._start(moved, {}).settled.wait()
+
+    def _start(self, planned: Planned, running: Mapping[str, str]) -> Child:
+        child = self._children[planned.name] = self._begin(planned, running)
+        return child
+
+    def _begin(self, planned: Planned, running: Mapping[str, str], follows: str = "") -> Child:
+        """A child of its bundle, beside the one that it `follows`; it takes over what is `running` in its mode."""
+        child: Child
+        if planned.mode == "node":
+            elsewhere = None if follows else partial(self._elsewhere, planned)
+            child = NodeChild(self, planned, elsewhere, follows=follows)
+        else:
+            child = self._process(planned, running, follows)
+        child.task = self.tasks.spawn(child.run(), name=planned.name)
+        return child
+
+    def _process(self, planned: Planned, running: Mapping[str, str], follows: str) -> ProcessChild:
+        own = processes_of(planned.name, running)
+        name = next((process for process, mode in own.items() if mode == planned.mode), "")
+        for other in own.keys() - {name}:
+            self.log.warning("%s runs beside %s since before this node did: it is stopped", other, name)
+            self._link.stop(other, UNPLANNED_GRACE_S)
+        former = self._children.get(planned.name)
+        taken = former.name if follows and isinstance(former, ProcessChild) else ""
+        logs, user = self._logs(), self._users.get(planned.name, "")
+        arguments = self, self._link, planned, logs, self.config.json_logs, bool(name), user
+        child = ProcessChild(*arguments, name=name or other_name(planned.name, taken), follows=follows)
+        self._processes[child.name] = child
+        return child
+
+    def _logs(self) -> Path:
+        return Path(self.config.managed) / ".gridlink" / "logs"
+
+    def _exited(self, exited: Exited) -> None:
+        child = self._processes.get(exited.name)
+        if child is not None:
+            child.exited(exited)
+
+    async def _announce_refused(self, planned: Planned) -> None:
+        self.log.error("%s: %s", planned.directory.name, planned.refused)
+        await self._announce(planned, State.FAILED, planned.refused)
+
+    async def _announce(self, planned: Planned, state: State, reason: str) -> None:
+        entry = Entry(
+            name=planned.name,
+            instance=f"{planned.name}@{self.hosting.node}",
+            node=self.hosting.node,
+            machine=self.hosting.machine,
+            pid=0,
+            version=planned.manifest.version if planned.manifest else "",
+            mode=planned.mode,
+            state=state,
+            reason=reason,
+            managed_by=(self.instance,),
+        )
+        await self.hosting.announce(entry)
+
+
+def apart(planned: Planned, users: Mapping[str, str], processes: bool) -> Planned:
+    """A bundle that is to run as another user needs a process of its own."""
+    user = users.get(planned.name)
+    if user is None or planned.mode != "node" or planned.refused:
+        return planned
+    if not processes:
+        return replace(
+            planned, refused=f"it is to run as user {user!r}, so in a process of its own: not on a local bus"
+        )
+    return replace(planned, mode="fork", note=f"it runs as user {user!r}, so in a process of its own")

@@ -1,0 +1,279 @@
+"""What provisioning asks of an AppManager: modules are held, replaced, watched and brought back, in every mode.
+
+A version follows another as a module follows itself when it moves (gridlink.node.succession): what it is sent meanwhile
+is kept, and handled by whichever comes to run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appmanager.in_node import NodeChild
+from appmanager.in_process import ProcessChild
+from appmanager.packed.candidate import Candidate, read_candidate
+from appmanager.packed.checks import ALL, Digests, verify
+from appmanager.packed.contents import Header
+from appmanager.packed.host_process import ask
+from appmanager.packed.names import CONTENTS
+from appmanager.preflight.preflight import preflight
+from appmanager.provisioning.blocking import in_thread
+from appmanager.provisioning.local_file import receive_file
+from appmanager.provisioning.machine import Kind, Step
+from appmanager.provisioning.plan import Order, Plan
+from appmanager.site_look import look
+from appmanager.store.disk import Disk
+from gridlink.errors import Busy, GridlinkError, Refused, StartFailed
+from gridlink.lifecycle import State
+from gridlink.node.bundle import read_bundle
+from gridlink.node.plan import Planned
+
+if TYPE_CHECKING:
+    from appmanager.appmanager import AppManager
+    from appmanager.children import Child
+
+START_S = 16.0  # less than a held module waits for its follower
+END_S = 15.0
+POSTPONED_S = 60.0  # by a module's own busy()
+AGAIN_S = 0.25
+HEALTH_S = 2.0
+GONE_WITHIN_S = 5.0
+MIB = 1024 * 1024
+
+
+class ModuleHost:
+    """Keeps appmanager.provisioning.host.Host. `received(order, bytes)` hears of what has come of a bundle."""
+
+    def __init__(self, manager: AppManager, disk: Disk, received: Callable[[Order, int], None]) -> None:
+        self._manager, self._disk, self._received = manager, disk, received
+        self._held: dict[str, Child] = {}  # that wait for whoever follows them
+        self._was: dict[str, Planned] = {}  # what ran before the command
+
+    async def receive(self, plan: Plan, into: Path) -> None:
+        """See Host. From a file of this machine; a store (`store:…`, appmanager.transfer) would be asked from here."""
+        order, said = plan.order, [0]
+
+        def progress(received_bytes: int) -> None:
+            if received_bytes - said[0] >= MIB:
+                said[0] = received_bytes
+                self._received(order, received_bytes)
+
+        await receive_file(self._disk, Path(order.source), into, order.digest, progress=progress)
+
+    async def preflight(self, plan: Plan, staged: Path) -> None:
+        """See Host."""
+        name, kind = plan.module, plan.kind
+        if kind is Kind.CONFIGURE:
+            planned = self._manager.find(name)
+            if planned is None or planned.manifest is None:
+                raise Refused(f"{name} can't run at all: {planned.refused if planned is not None else 'it is gone'}")
+            needs_mib = planned.manifest.resources.memory_mib
+            await in_thread(lambda: preflight(planned.directory, staged, memory_mib=needs_mib))
+            return
+        manifest = read_bundle(staged).manifest
+        if manifest.name != name:
+            raise Refused(f"the bundle is {manifest.name}, not {name}: say `gridlink {kind} {manifest.name}`")
+        self._manager.plan_of(staged, name)
+        documents = await in_thread(partial(preflight, staged, memory_mib=manifest.resources.memory_mib))
+        header, checks = Header(1, name, manifest.version, "", "", {}), ALL
+        if (staged / CONTENTS).exists():
+            header = read_candidate(staged).header
+        else:  # it was put there by hand once, so there is no list of its files
+            checks = tuple(check for check in ALL if not isinstance(check, Digests))
+        candidate = Candidate(staged, header, manifest, documents)
+        older = plan.order.older or kind is Kind.ROLLBACK
+        addresses = {*documents, *manifest.uses}
+        site = await look(self._manager.registry, self._manager.planned, name, addresses, older)
+        await in_thread(lambda: verify(checks, candidate, ask(), site))
+
+    async def snapshot(self, plan: Plan) -> bytes | None:
+        """See Host. Its node writes the checkpoint, and the engine finds it in its place."""
+        name = plan.module
+        child, planned = self._manager.child(name), self._manager.find(name)
+        if planned is not None:
+            self._was[name] = planned
+        if child is None or child.state is not State.RUNNING:
+            if child is not None:
+                await self._manager.end(child, END_S)
+                await self._manager.forget_child(name)
+            return None
+        await self._wait_until_not_busy(child)
+        await self._hold(name, child)
+        return None
+
+    async def _wait_until_not_busy(self, child: Child) -> None:
+        by_s = time.monotonic() + POSTPONED_S
+        while why := (await self._health(child))["busy"]:
+            if time.monotonic() > by_s:
+                raise Busy(f"{child.instance} has been busy for {POSTPONED_S:g} s: {why}: try again later")
+            await asyncio.sleep(AGAIN_S)
+
+    async def _hold(self, name: str, child: Child) -> None:
+        await self._manager.hosting.ask(child.instance, "hold", {"instance": child.instance, "follower": ""})
+        self._held[name] = child
+
+    async def _health(self, child: Child) -> dict[str, str]:
+        health: dict[str, str] = await self._manager.hosting.ask(child.instance, "health", child.instance)
+        return health
+
+    async def stop(self, plan: Plan) -> None:
+        """See Host."""
+        name = plan.module
+        child, planned = self._manager.child(name), self._manager.find(name)
+        if planned is not None:
+            self._was[name] = planned
+        if child is not None:
+            await child.stop(END_S)
+            await self._manager.forget_child(name)
+            await self._gone(child)
+
+    async def _gone(self, child: Child) -> None:
+        """Returns when the registry shows it no more. Raises TimeoutError."""
+        by_s = time.monotonic() + GONE_WITHIN_S
+        while any(entry.instance == child.instance for entry in self._manager.registry.instances()):
+            if time.monotonic() > by_s:
+                raise TimeoutError(
+                    f"{child.instance} is still shown {GONE_WITHIN_S:g} s after its end: `gridlink kill`"
+                )
+            await asyncio.sleep(0.02)
+
+    async def start(self, plan: Plan, directory: Path, state: bytes | None) -> None:
+        """See Host. The state lies where the node that starts the module finds it."""
+        if plan.kind is Kind.CONFIGURE:
+            await self._take(plan.module)
+            return
+        await self._follow(self._manager.plan_of(directory, plan.module))
+
+    async def _take(self, name: str) -> None:
+        """Has the module take what its config.json says now; one that doesn't run is started with it."""
+        child = self._manager.child(name)
+        if child is not None and child.state is State.RUNNING:
+            await self._manager.hosting.ask(child.instance, "configure", child.instance)
+            return
+        planned = self._manager.find(name)
+        if planned is not None and child is not None and child.state is not State.STOPPED:
+            await self._manager.end(child, END_S)
+            await self._anew(planned)
+
+    async def _follow(self, to: Planned) -> None:
+        """Starts a version, from what is held of another where something is. Raises StartFailed: that is held on."""
+        former = self._held.get(to.name)
+        self._manager.put(to)
+        if former is None:
+            await self._anew(to)
+            return
+        child = self._manager.begin(to, former.instance)
+        why = await self._manager.settled(child, START_S)
+        if why and isinstance(child, NodeChild) and child.needs_process and self._manager.hosting.url:
+            await self._drop(child, former)
+            to = replace(to, mode="fork", into="", note=f"it can't live in a node: {child.needs_process}")
+            self._manager.put(to)
+            child = self._manager.begin(to, former.instance)
+            why = await self._manager.settled(child, START_S)
+        if why:
+            await self._drop(child, former)
+            raise StartFailed(f"{to.name} {_version(to)}: {why}")
+        self._manager.take_child(to.name, child)
+        del self._held[to.name]
+        await self._end_former(former, child)
+
+    async def _anew(self, to: Planned) -> None:
+        why = await self._manager.start_anew(to, START_S)
+        if why:
+            raise StartFailed(f"{to.name} {_version(to)}: {why}")
+
+    async def _drop(self, child: Child, former: Child) -> None:
+        """Ends what didn't start; in the same NodeManager that has been done already."""
+        if _same_place(child, former) and child.state is not State.STARTING:
+            child.cancel()
+        else:
+            await self._manager.end(child, END_S)
+
+    async def _end_former(self, former: Child, child: Child) -> None:
+        """The former version has it followed; in the same NodeManager it is gone by now."""
+        if _same_place(child, former):
+            former.cancel()
+        else:
+            await self._manager.end(former, END_S)
+
+    async def watch(self, plan: Plan) -> None:
+        """See Host."""
+        child = self._manager.child(plan.module)
+        by_s = time.monotonic() + HEALTH_S
+        while child is not None:
+            if child.state is State.STOPPED and plan.kind is Kind.CONFIGURE:
+                return  # an operator stopped it: it takes them when it is started
+            if child.state is not State.RUNNING or child is not self._manager.child(plan.module):
+                raise StartFailed(f"{plan.module} is {child.state} within {HEALTH_S:g} s: {child.reason}")
+            why = (await self._health(child))["unhealthy"]
+            if why:
+                raise StartFailed(f"{plan.module} isn't healthy: {why}")
+            if time.monotonic() >= by_s:
+                return
+            await asyncio.sleep(AGAIN_S)
+
+    async def abandon(self, plan: Plan, reached: Step) -> None:
+        """See Host."""
+        name = plan.module
+        child = self._manager.child(name)
+        if plan.kind in (Kind.CONFIGURE, Kind.UNINSTALL) or child is None or name in self._held:
+            return
+        if plan.kind is Kind.INSTALL:
+            await self._manager.end(child, END_S)
+            await self._manager.forget_child(name)
+        elif reached not in (Step.SNAPSHOT, Step.SWITCH):
+            try:
+                await self._hold(name, child)
+            except GridlinkError as error:
+                self._manager.log.warning("%s is ended: it can't be held: %s", child.instance, error)
+                await self._manager.end(child, END_S)
+                await self._manager.forget_child(name)
+
+    async def go_back(self, plan: Plan, reached: Step, directory: Path, state: bytes | None) -> None:
+        """See Host."""
+        name = plan.module
+        if plan.kind is Kind.INSTALL:
+            self._manager.forget(name)
+            return
+        if plan.kind is Kind.CONFIGURE:
+            await self._take(name)
+            return
+        was = self._was.pop(name, None)
+        if was is None:
+            return  # it wasn't touched
+        self._manager.put(was)
+        former, child = self._held.get(name), self._manager.child(name)
+        if former is None:
+            if child is None:
+                await self._anew(was)
+            return
+        if former is child and isinstance(former, ProcessChild) and reached is not Step.WATCH:
+            del self._held[name]
+            await self._manager.hosting.resume(former.instance)
+            return
+        try:
+            await self._follow(was)
+        except GridlinkError:
+            await self._manager.end(self._held.pop(name), END_S)
+            await self._manager.forget_child(name)
+            await self._anew(was)
+
+    async def settle(self, plan: Plan) -> None:
+        """See Host."""
+        self._was.pop(plan.module, None)
+        if plan.kind is Kind.UNINSTALL:
+            self._manager.forget(plan.module)
+
+
+def _version(planned: Planned) -> str:
+    return planned.manifest.version if planned.manifest is not None else ""
+
+
+def _same_place(one: Child, other: Child) -> bool:
+    """Whether both are in the interpreter of the same NodeManager."""
+    return isinstance(one, NodeChild) and isinstance(other, NodeChild) and one.nodemanager == other.nodemanager

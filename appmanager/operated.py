@@ -1,0 +1,97 @@
+"""What operators ask an AppManager's instance for. How it is done is loaded with the first command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from appmanager.config import Config
+from appmanager.orders import (
+    Begun,
+    BundleOrder,
+    ConfigureOrder,
+    Ended,
+    History,
+    HistoryOrder,
+    RollbackOrder,
+    RunOrder,
+    UninstallOrder,
+    Word,
+)
+from gridlink.contract import Topic
+from gridlink.errors import Refused
+from gridlink.message import message
+from gridlink.module import Module, request
+
+if TYPE_CHECKING:
+    from appmanager.operating import Operating
+
+TOPIC = "provisioning"
+
+
+class Operated(Module[Config]):
+    """An AppManager, as operators see it. Commands go to an instance: a role would reach any machine's."""
+
+    publishes = (Topic(TOPIC, step=Begun, ended=Ended),)
+
+    def operating(self) -> Operating:
+        """What carries commands out; made with the first one."""
+        raise NotImplementedError
+
+    def _asked(self) -> Operating:
+        to = message().address
+        if to.startswith("role."):
+            raise Refused(f"commands go to one machine's AppManager: send this to {self.instance}, not to its role")
+        return self.operating()
+
+    @request("install")
+    async def install(self, order: BundleOrder) -> Ended:
+        """Installs a module from a packed bundle, and starts it. Where it can't run, nothing is left of it."""
+        return await self._asked().bundle("install", order)
+
+    @request("update")
+    async def update(self, order: BundleOrder) -> Ended:
+        """Replaces a module's version; its state and what is sent to it go on. Where it can't, the old one runs on."""
+        return await self._asked().bundle("update", order)
+
+    @request("configure")
+    async def change_configuration(self, order: ConfigureOrder) -> Ended:
+        """Has a module take other values, and writes them to its config.json. Refused, all is as it was."""
+        return await self._asked().configure(order)
+
+    @request("uninstall")
+    async def uninstall(self, order: UninstallOrder) -> Ended:
+        """Ends a module and removes it."""
+        return await self._asked().uninstall(order)
+
+    @request("rollback")
+    async def rollback(self, order: RollbackOrder) -> Ended:
+        """Goes back to a version that is kept, and its state."""
+        return await self._asked().rollback(order)
+
+    @request("start")
+    async def start_module(self, order: RunOrder) -> Ended:
+        """Starts a module that was stopped, or that FAILED."""
+        return await self._run("start", order)
+
+    @request("stop")
+    async def stop_module(self, order: RunOrder) -> Ended:
+        """Stops a module, until it is started, or its node is."""
+        return await self._run("stop", order)
+
+    @request("restart")
+    async def restart_module(self, order: RunOrder) -> Ended:
+        """Stops a module and starts it."""
+        return await self._run("restart", order)
+
+    @request("kill")
+    async def kill_module(self, order: RunOrder) -> Ended:
+        """Ends a module at once: its process is killed, or its NodeManager drops it."""
+        return await self._run("kill", order)
+
+    async def _run(self, word: Word, order: RunOrder) -> Ended:
+        return await self._asked().run(word, order)
+
+    @request("history")
+    async def history(self, order: HistoryOrder) -> History:
+        """The commands on record, the oldest first."""
+        return await self._asked().history(order)

@@ -1,0 +1,252 @@
+"""Carries operators' commands out: the engine of provisioning, with this AppManager as its host.
+
+Loaded with the first command. Whoever asks waits for the outcome as long as the request lasts, and asks again then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict, deque
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appmanager.module_host import ModuleHost
+from appmanager.operated import TOPIC
+from appmanager.orders import (
+    Begun,
+    BundleOrder,
+    ConfigureOrder,
+    Ended,
+    History,
+    HistoryOrder,
+    Recorded,
+    RollbackOrder,
+    RunOrder,
+    UninstallOrder,
+    Word,
+)
+from appmanager.packed.limits import limits_on
+from appmanager.provisioning.blocking import in_thread, said
+from appmanager.provisioning.commands import Answer, Commands
+from appmanager.provisioning.engine import Engine
+from appmanager.provisioning.machine import End, Kind, Step
+from appmanager.provisioning.outcome import Outcome, Progress, Recovered
+from appmanager.provisioning.plan import Order
+from appmanager.running import Runner
+from appmanager.store.disk import RealDisk
+from appmanager.store.record import Record
+from gridlink.errors import Busy, GridlinkError
+from gridlink.message import message
+
+if TYPE_CHECKING:
+    from appmanager.appmanager import AppManager
+
+PROTECTED = ("appmanager", "nodemanager")
+ANSWER_IN_TIME = 0.8  # of a request's time; the rest is for the answer
+WAIT_S = 60.0  # where the request has no limit
+REMEMBERED = 256
+
+
+class Operating:
+    """Of one AppManager."""
+
+    def __init__(self, manager: AppManager) -> None:
+        self._manager = manager
+        managed, disk = Path(manager.config.managed), RealDisk()
+        layout = manager.layout()
+        self._host = ModuleHost(manager, disk, self._received)
+        protected = (*PROTECTED, manager.instance.partition("@")[0])
+        self._engine = Engine(
+            disk, layout, self._host, protected=protected, limits=lambda: limits_on(managed), report=self._report
+        )
+        self._commands = Commands(recall=self._engine.recall)
+        self._record = Record(disk, layout.record)
+        self._runner = Runner(manager, protected)
+        self._outcomes: dict[str, asyncio.Future[Ended]] = {}
+        self._runs: OrderedDict[str, asyncio.Future[Ended]] = OrderedDict()
+
+    async def bundle(self, word: Word, order: BundleOrder) -> Ended:
+        """Install, update."""
+        kind = Kind(word)
+        known = Order(
+            order.id,
+            kind,
+            order.module,
+            digest=order.digest,
+            source=order.source,
+            settings=order.settings,
+            older=order.older,
+            who=order.who,
+            expires_s=order.expires_s,
+        )
+        return await self._ask(known, order.dry_run)
+
+    async def configure(self, order: ConfigureOrder) -> Ended:
+        """Other values."""
+        known = Order(
+            order.id,
+            Kind.CONFIGURE,
+            order.module,
+            config=order.config,
+            settings=order.settings,
+            who=order.who,
+            expires_s=order.expires_s,
+        )
+        return await self._ask(known, order.dry_run)
+
+    async def uninstall(self, order: UninstallOrder) -> Ended:
+        """Remove."""
+        self._runner.check(order.module, "uninstall", order.yes)
+        known = Order(
+            order.id, Kind.UNINSTALL, order.module, purge=order.purge, who=order.who, expires_s=order.expires_s
+        )
+        return await self._ask(known, order.dry_run)
+
+    async def rollback(self, order: RollbackOrder) -> Ended:
+        """Back to a version that is kept."""
+        known = Order(
+            order.id,
+            Kind.ROLLBACK,
+            order.module,
+            to=order.to,
+            keep_state=order.keep_state,
+            who=order.who,
+            expires_s=order.expires_s,
+        )
+        return await self._ask(known)
+
+    async def run(self, word: Word, order: RunOrder) -> Ended:
+        """Start, stop, restart, kill. Raises Busy: something else is being done to that module."""
+        known = self._runs.get(order.id)
+        if known is None:
+            self._runner.check(order.module, word, order.yes)
+            if order.module in self._manager.moving:
+                raise Busy(f"{order.module}: another command is being carried out: wait for its end")
+            known = self._runs[order.id] = asyncio.get_running_loop().create_future()
+            while len(self._runs) > REMEMBERED:
+                self._runs.popitem(last=False)
+            self._manager.moving.add(order.module)
+            self._manager.tasks.spawn(self._run(word, order, known), name=f"{word} {order.module}")
+        return await _in_time(known, Ended(order.id, order.module, word, "under way"))
+
+    async def _run(self, word: Word, order: RunOrder, told: asyncio.Future[Ended]) -> None:
+        try:
+            reason = await self._runner.run(word, order.module)
+        except (GridlinkError, OSError) as error:  # a TimeoutError is one
+            reason = str(error)
+        finally:
+            self._manager.moving.discard(order.module)
+        told.set_result(Ended(order.id, order.module, word, "refused" if reason else "done", reason))
+
+    async def history(self, order: HistoryOrder) -> History:
+        """The record. Raises RecordDamaged with the line."""
+        return await in_thread(lambda: self._history(order))
+
+    def _history(self, order: HistoryOrder) -> History:
+        verified = None
+        if order.verify:
+            last = self._record.verify()
+            verified = last.number if last is not None else 0
+        wanted = (entry for entry in self._record.entries() if order.module in ("", entry.module))
+        found = []
+        for entry in deque(wanted, maxlen=max(1, min(order.last, 500))):
+            fields = asdict(entry)
+            del fields["before"]
+            found.append(Recorded(**fields))
+        return History(tuple(found), verified)
+
+    def resume(self, recovered: list[Recovered]) -> None:
+        """Goes on with what a former AppManager had begun, and tells what became of the rest."""
+        for one in recovered:
+            if one.outcome is not None:
+                self._manager.log.warning("%s: %s: %s", one.outcome.module, one.outcome.end, one.outcome.reason)
+                self._publish("ended", _ended(one.outcome))
+            if one.resume is not None:
+                self._submit(one.resume)
+
+    async def _ask(self, order: Order, dry_run: bool = False) -> Ended:
+        if dry_run:
+            plan, steps = await self._engine.dry_run(order)
+            names = tuple(step.value for step in steps)
+            return Ended(order.id, order.module, order.kind.value, "dry run", was=plan.was, steps=names)
+        known = self._submit(order)
+        return await _in_time(known, Ended(order.id, order.module, order.kind.value, "under way"))
+
+    def _submit(self, order: Order) -> asyncio.Future[Ended]:
+        """Raises Busy, Refused."""
+        for expired in self._commands.expire(time.monotonic()):
+            self._tell(expired)
+        admission = self._commands.submit(order, time.monotonic())
+        if admission.outcome is not None:
+            told: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+            told.set_result(_ended(admission.outcome))
+            return told
+        told = self._outcomes.setdefault(order.id, asyncio.get_running_loop().create_future())
+        if admission.answer is Answer.START:
+            self._manager.tasks.spawn(self._carry(order), name=f"{order.kind} {order.module}")
+        return told
+
+    async def _carry(self, order: Order | None) -> None:
+        while order is not None:
+            outcome = await self._carried_out(order)
+            expired, order = self._commands.ended(outcome, time.monotonic())
+            for one in (outcome, *expired):
+                self._tell(one)
+
+    async def _carried_out(self, order: Order) -> Outcome:
+        moving = self._manager.moving
+        if order.module in moving:
+            reason = "something else is being done to it: ask again when that has ended"
+            return Outcome(order.id, order.module, order.kind, End.REFUSED, reason)
+        moving.add(order.module)
+        try:
+            return await self._engine.run(order)
+        except Exception as error:  # a defect of ours: whoever waits is to hear of it
+            self._manager.log.exception("%s %s", order.kind, order.module)
+            return Outcome(order.id, order.module, order.kind, End.BROKEN, said(error))
+        finally:
+            moving.discard(order.module)
+
+    def _tell(self, outcome: Outcome) -> None:
+        ended = _ended(outcome)
+        told = self._outcomes.pop(outcome.id, None)
+        if told is not None:
+            told.set_result(ended)
+        level = self._manager.log.info if outcome.end is End.DONE else self._manager.log.warning
+        level("%s %s: %s %s", outcome.kind, outcome.module, outcome.end, outcome.reason)
+        self._publish("ended", ended)
+
+    def _report(self, progress: Progress) -> None:
+        self._publish("step", Begun(**{**asdict(progress), "kind": progress.kind.value, "step": progress.step.value}))
+
+    def _received(self, order: Order, received_bytes: int) -> None:
+        self._report(Progress(order.id, order.module, order.kind, Step.RECEIVE, 0, received_bytes))
+
+    def _publish(self, type: str, what: Begun | Ended) -> None:
+        self._manager.tasks.spawn(self._manager.bus.publish(TOPIC, type, what), name=f"{TOPIC}.{type}")
+
+
+def _ended(outcome: Outcome) -> Ended:
+    step = outcome.step.value if outcome.step is not None else ""
+    return Ended(
+        outcome.id,
+        outcome.module,
+        outcome.kind.value,
+        outcome.end.value,
+        outcome.reason,
+        step,
+        outcome.was,
+        outcome.becomes,
+    )
+
+
+async def _in_time(told: asyncio.Future[Ended], otherwise: Ended) -> Ended:
+    """The outcome, if it comes while whoever asks still waits."""
+    left_s = message().time_left_s()
+    try:
+        async with asyncio.timeout(WAIT_S if left_s is None else left_s * ANSWER_IN_TIME):
+            return await asyncio.shield(told)
+    except TimeoutError:
+        return otherwise

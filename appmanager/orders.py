@@ -1,0 +1,145 @@
+"""What an AppManager is asked for by operators, and what it answers. Data; nothing of provisioning is loaded for it.
+
+An `id` is made by whoever asks. Asked again with the same id, after a lost link say, nothing is done twice, and the
+answer is the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gridlink.manifest import Name
+
+EXPIRES_S = 600.0
+Word = Literal["install", "update", "configure", "uninstall", "rollback", "start", "stop", "restart", "kill"]
+
+
+@dataclass(frozen=True, slots=True)
+class BundleOrder:
+    """Install or update a module. `digest`: the bundle's, as `gridlink pack` prints it; `source`: where its file is.
+
+    `settings`: values in its config.json, by dotted names. `older`: also where a newer version runs. `dry_run`: says
+    what would be done, and does nothing.
+    """
+
+    id: str
+    module: Name
+    digest: str
+    source: str
+    settings: dict[str, Any] | None = None
+    older: bool = False
+    who: str = ""
+    expires_s: float = EXPIRES_S
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigureOrder:
+    """Other values: single `settings` by dotted names, or `config`, a document in place of config.json."""
+
+    id: str
+    module: Name
+    settings: dict[str, Any] | None = None
+    config: dict[str, Any] | None = None
+    who: str = ""
+    expires_s: float = EXPIRES_S
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UninstallOrder:
+    """Remove a module; with `purge` its own files too. `yes`: also where it is the last door to the outside."""
+
+    id: str
+    module: Name
+    purge: bool = False
+    yes: bool = False
+    who: str = ""
+    expires_s: float = EXPIRES_S
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackOrder:
+    """Back to a version that is kept: the last one, or `to`; with its state, or the present one (`keep_state`)."""
+
+    id: str
+    module: Name
+    to: str = ""
+    keep_state: bool = False
+    who: str = ""
+    expires_s: float = EXPIRES_S
+
+
+@dataclass(frozen=True, slots=True)
+class RunOrder:
+    """Start, stop, restart or kill a module, until the next start of its node. `yes`: as for uninstall."""
+
+    id: str
+    module: Name
+    yes: bool = False
+    who: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended; `under way`: ask again with the same id. `was`, `becomes`: versions.
+
+    `steps`: what would be done, of a dry run. `step`: where it failed.
+    """
+
+    id: str
+    module: str
+    kind: Word
+    end: Literal["done", "refused", "rolled back", "broken", "under way", "dry run"]
+    reason: str = ""
+    step: str = ""
+    was: str = ""
+    becomes: str = ""
+    steps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A step of a command is begun, or a part of it is done. `percent`: of all steps; `done_bytes`: of this one."""
+
+    id: str
+    module: str
+    kind: Word
+    step: str
+    percent: int
+    done_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryOrder:
+    """The last commands on record, of one module or all; `verify`: follow the chain of hashes from its beginning."""
+
+    module: str = ""
+    last: int = 50
+    verify: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A command on record. `at_s`: Unix time by the board's clock; `hash`: of the entry, which the next one names."""
+
+    number: int
+    id: str
+    kind: str
+    module: str
+    outcome: str
+    reason: str
+    who: str
+    digests: dict[str, str]
+    at_s: float
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The record. `verified`: how many entries were found unchanged; None where nobody asked."""
+
+    entries: tuple[Recorded, ...]
+    verified: int | None = None

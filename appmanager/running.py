@@ -1,0 +1,82 @@
+"""`start`, `stop`, `restart` and `kill` of a module, and what they are refused for. They last until the next start."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from appmanager.orders import Word
+from gridlink.errors import NoSuchInstance, Refused
+from gridlink.lifecycle import State
+from gridlink.node.plan import NODEMANAGER_ENTRY
+
+if TYPE_CHECKING:
+    from appmanager.appmanager import AppManager
+
+STOP_WITHIN_S = 20.0
+KILL_WITHIN_S = 2.0
+START_WITHIN_S = 30.0
+STOPPED = "an operator stopped it: `gridlink start` runs it again"
+DOORS = ("dashboard_interface", "gateway")
+"""Roles by which the site is reached from outside."""
+
+
+class Runner:
+    """Of one AppManager. `protected`: modules that nobody may end from here."""
+
+    def __init__(self, manager: AppManager, protected: Collection[str]) -> None:
+        self._manager, self._protected = manager, protected
+
+    def check(self, module: str, word: Word, yes: bool) -> None:
+        """Raises Refused for what must not be ended, or not without a second thought; NoSuchInstance."""
+        if module in self._protected:
+            raise Refused(f"{module} runs this node: it is ended with it, by whoever started that (systemd)")
+        planned = self._manager.find(module)
+        if planned is None:
+            known = ", ".join(one.name for one in self._manager.planned) or "nothing"
+            raise NoSuchInstance(f"{module} isn't installed here, {known} is: `gridlink install` does that")
+        if word == "start":
+            return
+        if word == "uninstall" and planned.manifest is not None and planned.manifest.entry == NODEMANAGER_ENTRY:
+            inside = [one.name for one in self._manager.planned if one.into == module]
+            if inside:
+                raise Refused(f"{module} hosts {', '.join(inside)}: move or uninstall them first")
+        if not yes and word != "restart" and self._last_door(module):
+            raise Refused(
+                f"{module} is the last door to the outside: nobody reaches the site from there without it. Add --yes"
+            )
+
+    def _last_door(self, module: str) -> bool:
+        registry = self._manager.registry
+        doors = [entry for role in DOORS for entry in registry.find(role=role)]
+        ours = [entry for entry in doors if entry.name == module and self._manager.instance in entry.managed_by]
+        return bool(ours) and all(entry in ours for entry in doors)
+
+    async def run(self, word: Word, module: str) -> str:
+        """Does it; why it failed, or nothing. Raises GridlinkError, TimeoutError."""
+        if word != "start":
+            await self._end(module, KILL_WITHIN_S if word == "kill" else STOP_WITHIN_S)
+        if word in ("start", "restart"):
+            return await self._start(module)
+        await self._manager.announce(module, State.STOPPED, STOPPED)
+        return ""
+
+    async def _end(self, module: str, within_s: float) -> None:
+        child = self._manager.child(module)
+        if child is not None:
+            await child.stop(within_s)
+            await self._manager.forget_child(module)
+
+    async def _start(self, module: str) -> str:
+        manager, child = self._manager, self._manager.child(module)
+        if child is not None and child.state is State.RUNNING:
+            return ""
+        if child is not None:
+            await child.stop(STOP_WITHIN_S)
+            await manager.forget_child(module)
+        planned = manager.find(module)
+        if planned is None:
+            raise NoSuchInstance(f"{module} isn't installed here")
+        to = manager.plan_of(planned.directory, module)
+        manager.put(to)
+        return await manager.start_anew(to, START_WITHIN_S)
