@@ -19,6 +19,10 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("gridlink", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("gridlink")
 
+# A shell without job control starts what it puts into the background with SIGINT ignored, and so would its children be.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 BIN = Path(sys.executable).parent
 BUNDLES = Path(__file__).parents[1] / "modules"
 SETTLED_WITHIN_S = 40.0
@@ -45,7 +49,7 @@ def running_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     output = managed.parent / "node.out"
     with output.open("w") as file:
         node = subprocess.Popen(
-            command("--manage", managed, "--no-view", "--for", "600", program="gridlink-node"),
+            command("--manage", managed, "--no-view", "--for", "3600", program="gridlink-node"),
             stdout=file,
             stderr=file,
             env=clean_environment(),

@@ -20,7 +20,16 @@ from gridlink import address
 from gridlink.address import Address
 from gridlink.bus.protocol import Bus, Subscription
 from gridlink.contract import Contract, Served
-from gridlink.errors import ANYTHING, ConfigInvalid, GridlinkError, StartFailed, StateInvalid, Stopping, raised_at
+from gridlink.errors import (
+    ANYTHING,
+    ConfigInvalid,
+    ConnectionLost,
+    GridlinkError,
+    StartFailed,
+    StateInvalid,
+    Stopping,
+    raised_at,
+)
 from gridlink.lifecycle import State, advance
 from gridlink.message import Call
 from gridlink.module import hooks
@@ -42,6 +51,7 @@ R = TypeVar("R")
 
 CANCELLED_WITHIN_S = 5.0
 SNAPSHOT_WITHIN_S = 2.0
+CONNECTED_AGAIN_S = 0.05
 
 
 class Instance(HandingOver):
@@ -179,11 +189,22 @@ class Instance(HandingOver):
             where = address.topic(heard.topic)
             if where in kept:
                 continue
-            self._subscriptions.append(await self._bus.subscribe(where, heard.type, inbox))
+            await self._register(partial(self._bus.subscribe, where, heard.type, inbox))
         for where in (address.instance(self.name), *map(address.role, self.contract.roles)):
-            self._subscriptions.append(await self._bus.serve(where, inbox))
+            await self._register(partial(self._bus.serve, where, inbox))
         for where, handlers in kept.items():
             await self._read(where, handlers)
+
+    async def _register(self, register: Callable[[], Awaitable[Subscription]]) -> None:
+        """Registers once the bus is there: a connection that is lost meanwhile is no failure of the module's."""
+        while True:
+            try:
+                self._subscriptions.append(await register())
+                return
+            except ConnectionLost as error:
+                self._environment.log.warning("%s waits for the bus: %s", self.name, error)
+            await asyncio.sleep(CONNECTED_AGAIN_S)  # while a loss isn't noticed yet, `connected` returns at once
+            await self._bus.connected()
 
     def _calls(self, module: Module[Any]) -> tuple[dict[str, Call], dict[Address, dict[str, Call]], Kept]:
         """The module's handlers of requests by type, of events by topic and type, and those of durable topics."""

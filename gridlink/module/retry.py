@@ -2,12 +2,14 @@
 
 Certainly not begun: the receiver was stopping. May be done twice: its receiver's manifest lists the type as
 `idempotent`. Such a one is tried again when the connection broke while it was in flight, and at half its time, since
-its receiver may be dead: the first answer counts. Anything else fails to its sender, who alone can know.
+its receiver may be dead: the first answer counts. Where the connection broke, its receiver's may have broken too, and
+has a second to be there again. Anything else fails to its sender, who alone can know.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from asyncio import FIRST_COMPLETED
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -18,6 +20,9 @@ from gridlink.address import Address
 from gridlink.errors import Busy, ConnectionLost, NoSuchInstance, NoSuchRole, RequestTimeout, Stopping
 from gridlink.message import Call, Message
 from gridlink.tasks import Tasks
+
+RECEIVER_BACK_WITHIN_S = 1.0
+_AGAIN_S = 0.05  # a node tries every 0.1 s to be connected
 
 
 def _never(_: Address, __: str) -> bool:
@@ -48,8 +53,7 @@ class Retry:
                 try:
                     return first.result()
                 except (Stopping, ConnectionLost) as error:
-                    await self.after(error, message)
-                    return await elsewhere(replace(message, trace=trace()))
+                    return await self.again(elsewhere, error, message, trace)
             second = tasks.spawn(_made(elsewhere, replace(message, trace=trace())), name=message.type, awaited=True)
             tries = (first, second)
             while not any(map(_answered, tries)) and (pending := [one for one in tries if not one.done()]):
@@ -58,8 +62,22 @@ class Retry:
         finally:
             await tasks.aclose()
 
-    async def after(self, error: Stopping | ConnectionLost, message: Message) -> None:
-        """Returns when `message` may be sent again; raises `error` where it may not, or not in time."""
+    async def again(
+        self, call: Call, error: Stopping | ConnectionLost, message: Message, trace: Callable[[], str]
+    ) -> Any:
+        """The answer to `call`, made once more after `error`; raises `error` where it may not be, or not in time."""
+        await self._may_go_on(error, message)
+        until_s = time.monotonic() + RECEIVER_BACK_WITHIN_S
+        while True:
+            try:
+                return await call(replace(message, trace=trace()))
+            except (NoSuchRole, NoSuchInstance):
+                left_s = message.time_left_s() or 0.0
+                if isinstance(error, Stopping) or left_s <= 0 or time.monotonic() > until_s:
+                    raise
+            await asyncio.sleep(min(_AGAIN_S, left_s))
+
+    async def _may_go_on(self, error: Stopping | ConnectionLost, message: Message) -> None:
         if isinstance(error, Stopping):
             return
         if not self._idempotent(message.address, message.type):

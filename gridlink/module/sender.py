@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar, overload
 
-import msgspec
-
 from gridlink import address
 from gridlink.bus.protocol import Bus, Prefer
 from gridlink.codec import codec, encode
@@ -92,8 +90,7 @@ class Sender:
             except (Stopping, ConnectionLost) as error:
                 if retry is None:
                     raise
-                await retry.after(error, message)
-                body = await call(msgspec.structs.replace(message, trace=self._stamp()))
+                body = await retry.again(call, error, message, self._stamp)
         try:
             return decode(body)
         except PayloadInvalid as error:

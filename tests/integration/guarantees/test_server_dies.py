@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
 from gridlink.errors import ConnectionLost
+from gridlink.lifecycle import State
+from gridlink.manifest import Manifest
+from gridlink.module.module import HostSpec, Loaded
 from gridlink.tasks import Tasks
 from gridlink.testing import eventually
+from tests.integration.guarantees import worker as work
 from tests.integration.guarantees.site import Site, Worker
 
 
@@ -49,6 +54,21 @@ async def test_an_idempotent_request_in_flight_is_tried_again_and_answered(site:
     await back(site, worker)
     assert await asking == "1"
     assert worker.notes("begun") == ["1", "1"]
+
+
+async def test_a_module_that_starts_meanwhile_runs_when_the_server_is_back(site: Site, tmp_path: Path) -> None:
+    """Where a server is is not the module's business: else its restarts are used up, and it is FAILED for good."""
+    manifest, tasks = Manifest(name="late", version="1.0.0", entry="worker:Worker"), Tasks("test")
+    config = {"done": str(tmp_path / "late.done")}
+    site.kill_server()
+    await eventually(lambda: not site.bus._up.is_set())
+    spec = HostSpec(manifest, lambda: Loaded(work.Worker), tmp_path, tmp_path / "data", "node", config)
+    starting = tasks.spawn(site.node.host(spec), name="host")
+    await eventually((tmp_path / "late.done").exists)  # its start() has run
+    assert not starting.done()
+    site.server.start()
+    assert (await starting).state is State.RUNNING
+    assert await site.sender.request("worker", "look", {"number": "1"}, reply=str) == "1"
 
 
 async def test_a_send_that_failed_is_never_done(site: Site) -> None:

@@ -55,7 +55,7 @@ async def test_the_module_gets_what_was_written_however(tmp_path: Path, write: A
         write(bundle.file, '{"upper_pu": 1.07}')
         await bundle.has(1.07)
         assert bundle.module.took == [(Config(1.1), Config(1.08)), (Config(1.08), Config(1.07))]
-        assert bundle.node.instances[INSTANCE].counters.configured == 2
+        await eventually(lambda: bundle.node.instances[INSTANCE].counters.configured == 2)
         assert (bundle.reason, bundle.accepted.read_text()) == ("", '{"upper_pu": 1.07}')
 
 
