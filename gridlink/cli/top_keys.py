@@ -6,12 +6,17 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+END_OF_INPUT = "\x04"
 
 
 @contextmanager
 def keys(pressed: Callable[[str], None]) -> Iterator[None]:
-    """Calls `pressed` with each key, from the running loop. Ctrl-C stays what it is."""
+    """Calls `pressed` with each key, from the running loop, and with END_OF_INPUT when the terminal has gone.
+
+    Ctrl-C stays what it is.
+    """
     if not sys.stdin.isatty():
         yield
         return
@@ -22,7 +27,13 @@ def keys(pressed: Callable[[str], None]) -> Iterator[None]:
     before = termios.tcgetattr(fd)
 
     def read() -> None:
-        for key in os.read(fd, 64).decode("utf-8", "replace"):
+        try:
+            typed = os.read(fd, 64)
+        except OSError:  # how Linux may say that nobody is at the other side any more
+            typed = b""
+        if not typed:
+            loop.remove_reader(fd)
+        for key in typed.decode("utf-8", "replace") or END_OF_INPUT:
             pressed(key)
 
     try:
@@ -31,4 +42,5 @@ def keys(pressed: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         loop.remove_reader(fd)
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+        with suppress(termios.error):  # a terminal that has gone needs no settings
+            termios.tcsetattr(fd, termios.TCSADRAIN, before)

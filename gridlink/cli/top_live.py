@@ -9,14 +9,13 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from gridlink.cli.session import Session
-from gridlink.cli.top_keys import keys
+from gridlink.cli.top_keys import END_OF_INPUT, keys
 from gridlink.cli.top_model import ModuleRow, ProcessRow, states
 from gridlink.cli.top_render import render
 from gridlink.tasks import Tasks
 
 BY_KEY = {"c": "cpu", "m": "memory", "p": "p99", "l": "longest", "s": "messages", "e": "errors", "f": "flash"}
 BY_KEY |= {"n": "name", "P": "cpu", "M": "memory", "T": "longest", "N": "name"}  # and those of htop
-END_OF_INPUT = "\x04"
 
 
 class Screen:
@@ -62,7 +61,7 @@ async def live(site: Session, looks: AsyncIterator[tuple[list[ModuleRow], list[P
     following = tasks.spawn(screen.follow(looks), name="looks", awaited=True)
     try:
         with Live(picture(), console=console, screen=True, auto_refresh=False) as drawn, keys(screen.pressed):
-            while not screen.ended:
+            while not screen.ended and console.is_terminal:  # which it is no more once it has gone
                 await screen.changed.wait()
                 screen.changed.clear()
                 drawn.update(picture(), refresh=True)

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import termios
 import time
@@ -16,14 +17,16 @@ from tests.conftest import clean_environment
 
 
 class Terminal:
-    """Runs a command line in a terminal of so many columns and lines."""
+    """Runs a command line in a terminal of so many columns and lines; `nohup`: as under that command."""
 
-    def __init__(self, arguments: Sequence[str], columns: int = 100, lines: int = 30) -> None:
+    def __init__(self, arguments: Sequence[str], columns: int = 100, lines: int = 30, *, nohup: bool = False) -> None:
         self.shown = ""
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             size = struct.pack("HHHH", lines, columns, 0, 0)
             fcntl.ioctl(0, termios.TIOCSWINSZ, size)
+            if nohup:
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)
             os.execve(arguments[0], list(arguments), clean_environment() | {"TERM": "xterm-256color"})
 
     def shows(self, *patterns: str, within_s: float = 20.0) -> None:
@@ -55,6 +58,10 @@ class Terminal:
         """Whether the terminal shows what is typed, line by line: as it was before the command."""
         flags: int = termios.tcgetattr(self._fd)[3]
         return bool(flags & termios.ECHO and flags & termios.ICANON)
+
+    def hang_up(self) -> None:
+        """Goes away, as a terminal whose line has dropped."""
+        os.close(self._fd)
 
     def ends(self, within_s: float = 30.0) -> int:
         """The exit status, once it has ended."""

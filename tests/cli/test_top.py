@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -74,6 +75,17 @@ def test_live_it_ends_on_ctrl_c_at_40_columns(running_site: Path) -> None:
     terminal.shows(r"module +cpu %", r"pss MiB", r"q ends, c m")
     terminal.type(b"\x03")
     assert terminal.ends() == 0
+
+
+def test_live_it_ends_when_its_terminal_has_gone(running_site: Path) -> None:
+    """Also where the hang-up's signal is ignored: it would read the end of its input for ever, and take a processor."""
+    terminal = Terminal(command("-C", running_site, "top", "--interval", "0.3"), nohup=True)
+    terminal.shows(r"q ends")
+    terminal.hang_up()
+    deadline_s = time.monotonic() + 10
+    while os.waitpid(terminal.pid, os.WNOHANG)[0] == 0:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
 
 
 def test_memory_of_a_module_is_told_apart_from_that_of_its_process(on_site: Gridlink) -> None:
