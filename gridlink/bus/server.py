@@ -115,8 +115,9 @@ class Server:
 
     def is_ready(self) -> bool:
         """Whether the server that was launched listens by now; sets `url`."""
-        self.url = _url_in(os.path.join(self._directory, f"nats-server_{self.pid}.ports")) or self.url
-        return bool(self.url)
+        url = _url_in(os.path.join(self._directory, f"nats-server_{self.pid}.ports"))
+        self.url = url or self.url
+        return bool(url)
 
     def reload(self) -> None:
         """Makes a server that listens read its configuration again: its routes have changed."""
