@@ -99,6 +99,7 @@ class Guardian:
         if not self._gone_by_s:
             for server in self._servers:
                 server.turn(now_s, TICK_S)
+                server.bound_log(now_s)
             if self._node_due_s and now_s >= self._node_due_s:
                 self._node_due_s = 0.0
                 self._start_node()
