@@ -69,6 +69,7 @@ class Lifeline:
         fcntl.fcntl(self._held_fd, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(self._held_fd, fcntl.F_SETFL, fcntl.fcntl(self._held_fd, fcntl.F_GETFL) | os.O_ASYNC)
         faulthandler.register(DUMP_SIGNAL, file=self._say_fd, all_threads=False)
+        faulthandler.enable(file=self._say_fd, all_threads=False)  # where native code crashes, the guardian reads where
         if self._guardian_is_gone():  # it went before its end could be signalled
             self._interrupted()
         return self
@@ -76,6 +77,7 @@ class Lifeline:
     async def __aexit__(self, *_: object) -> None:
         asyncio.get_running_loop().remove_reader(self._held_fd)
         faulthandler.unregister(DUMP_SIGNAL)
+        faulthandler.disable()
 
     def say(self, what: str, text: str = "") -> None:
         """Writes a line to the guardian, which may be gone or slow: a heartbeat more or less doesn't matter."""
