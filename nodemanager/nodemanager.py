@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from nodemanager.watchdog.warden import Warden
 
 LOOK_EVERY_S = 5.0
+COPIES = "native"  # of its own directory: copies of native libraries
 STATUS_FULL = 71  # of the process
 ANSWER_IN_TIME = 0.8  # of a request's time; the rest is for the answer
 
@@ -81,7 +82,7 @@ class NodeManager(Module[Config]):
     def __init__(self) -> None:
         self._hosted: dict[str, HostedModule] = {}
         self._held: set[str] = set()  # that wait for another version
-        self._loader = Loader()
+        self._loader = Loader(self.data_dir / COPIES)
         self._is_full = False
         self._context = contextvars.copy_context()  # in our name, also where a module's handler calls
         self._warden: Warden | None = None
@@ -111,6 +112,7 @@ class NodeManager(Module[Config]):
             self._warden.stop()
         self._guards.stop()
         self._memory.lift()
+        self._loader.end()
 
     async def _look(self) -> None:
         while True:
