@@ -15,7 +15,9 @@ from appmanager.children import UNPLANNED_GRACE_S, Child, Children, apart
 from appmanager.moving import MoveOrder, as_running, destination
 from appmanager.provisioning.pending import pending
 from appmanager.telling import keep_told
+from gridlink.contract import Topic
 from gridlink.errors import GridlinkError, ManagedDirectoryInvalid, NoSuchInstance, Refused
+from gridlink.health import TOPIC, ModuleCrashed, ModuleHung
 from gridlink.lifecycle import State
 from gridlink.message import message
 from gridlink.module import request
@@ -57,6 +59,10 @@ class AppManager(Children):
     """Supervises this machine's modules."""
 
     roles = ("appmanager",)
+    publishes = (
+        *Children.publishes,
+        Topic(TOPIC, moduleHung=ModuleHung, moduleCrashed=ModuleCrashed),
+    )
     stop_within_s = 60.0  # whoever ends it says how much of that there is
 
     def __init__(self) -> None:
@@ -71,6 +77,7 @@ class AppManager(Children):
         self._policy = self._read_policy()
         await self._link.open()
         self.tasks.spawn(self._link.listen(), name="guardian")
+        self._offences.tell(self.config.offences)
         if pending(self.config.managed):
             from appmanager.mending import mended  # noqa: PLC0415 - after a power cut
 
@@ -214,7 +221,7 @@ class AppManager(Children):
             config.mode,
             config.nodemanager,
             processes=bool(self.hosting.url),
-            moved=config.moved,
+            moved={**config.moved, **self._offences.moved(config.outside)},
             chosen=read_choices(Path(config.managed) / ".gridlink"),
             modes=modes,
             untrusted=untrusted,
@@ -223,7 +230,8 @@ class AppManager(Children):
     async def _bring_up(self) -> None:
         running = await self._link.children()
         self._planned = [as_running(planned, running) for planned in self._planned]
-        known = {planned.name for planned in self._planned if not planned.refused}
+        adopted = self._offences.adopt(self.config.outside)
+        known = {planned.name for planned in (*self._planned, *adopted) if not planned.refused}
         for name in [name for name in running if name.partition("-")[0] not in known]:
             self.log.warning("%s runs since before this node did, and is no bundle here any more: it is stopped", name)
             self._link.stop(name, UNPLANNED_GRACE_S)
@@ -231,6 +239,8 @@ class AppManager(Children):
         for planned in self._planned:
             if planned.refused:
                 await self._announce_refused(planned)
+        for planned in adopted:
+            self._start(planned, running)
         await bring_up(self._planned, lambda planned: self._start(planned, running), self.registry, self.tasks)
         self._settled.set()
         if self._recovered:

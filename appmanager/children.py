@@ -13,6 +13,7 @@ from appmanager.in_node import NodeChild
 from appmanager.in_process import ProcessChild
 from appmanager.link import Exited, GuardianLink
 from appmanager.moving import other_name, processes_of
+from appmanager.offences import Offence, Offences, as_moved
 from appmanager.operated import Operated
 from gridlink.errors import GridlinkError, Refused
 from gridlink.lifecycle import State
@@ -32,11 +33,12 @@ class Children(Operated):
     """An AppManager's bundles. What is public here is for provisioning: see appmanager.module_host."""
 
     def __init__(self) -> None:
-        self._link = GuardianLink(self.config.control_fds, self._exited)
+        self._link = GuardianLink(self.config.control_fds, self._exited, self._offended)
         self._planned: list[Planned] = []
         self._children: dict[str, Child] = {}  # in order of start
         self._processes: dict[str, ProcessChild] = {}  # by the name of the process
         self._policy = Policy()
+        self._offences = Offences(self)
         self._users: Mapping[str, str] = {}  # of the operating system, by module
         self.moving: set[str] = set()  # modules that something is being done to
 
@@ -191,11 +193,36 @@ class Children(Operated):
         logs, user = self._logs(), self._users.get(planned.name, "")
         arguments = self, self._link, planned, logs, self.config.json_logs, bool(name), user
         child = ProcessChild(*arguments, name=name or other_name(planned.name, taken), follows=follows)
+        child.left_out = self._offences.left_out(planned.name)
         self._processes[child.name] = child
         return child
 
     def _logs(self) -> Path:
         return Path(self.config.managed) / ".gridlink" / "logs"
+
+    def take_out(self, name: str, why: str) -> None:
+        """A bundle of ours runs in mode fork from now on: it has ended the process of its NodeManager."""
+        planned, child = self.find(name), self._children.get(name)
+        if planned is None or planned.mode != "node":
+            return
+        if child is not None:
+            child.cancel()
+        self._policy = replace(self._policy, moved={**self._policy.moved, name: why})
+        self.put(as_moved(planned, why))
+        self._start(as_moved(planned, why), {})
+
+    def take_in(self, planned: Planned) -> None:
+        """Starts a bundle that lies in a NodeManager's own directory in a process of its own: it has ended that one's.
+
+        It is none of the managed directory's: commands don't know it.
+        """
+        if planned.name in self._children or self.find(planned.name) is not None:
+            self.log.error("%s of %s does not run: a bundle of that name runs here", planned.name, planned.within)
+            return
+        self._start(planned, {})
+
+    def _offended(self, offence: Offence) -> None:
+        self._offences.heard(offence)
 
     def _exited(self, exited: Exited) -> None:
         child = self._processes.get(exited.name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from appmanager.offences import Offence
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -15,3 +17,5 @@ class Config:
     nodemanager: bool = True
     json_logs: bool = False
     moved: dict[str, str] = field(default_factory=dict)  # modules that made the guardian replace the node, and how
+    offences: tuple[Offence, ...] = ()  # of which nobody has been told yet
+    outside: tuple[Offence, ...] = ()  # by which modules aren't to be in a NodeManager's own process again

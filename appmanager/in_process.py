@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,7 @@ class ProcessChild:
         self._exits: asyncio.Queue[Exited] = asyncio.Queue()
         self.name = name or planned.name  # of the process: a second one of a module that moves has another
         self.follows = follows  # the instance that it takes over from
+        self.left_out: Mapping[str, str] = {}  # of a NodeManager: what isn't to run in its process
         self._node = f"{manager.hosting.node}-{self.name}"
         self.instance = f"{planned.name}@{self._node}"
         self._history = self._manifest.restart.history()
@@ -149,7 +151,7 @@ class ProcessChild:
 
     def _settings(self) -> NodeSettings:
         hosting = self._manager.hosting
-        data = self._manager.data_dir.parent / self._planned.name
+        data = self._manager.data_dir.parent / self._planned.within / self._planned.name
         host = HostSetting(
             directory=str(self._planned.directory),
             data_dir=str(data),
@@ -161,5 +163,5 @@ class ProcessChild:
         log = LogSetting(str(self._logs / f"{self._node}.log"), self._json_logs)
         settings = NodeSettings(site=hosting.site, node=self._node, machine=hosting.machine, url=hosting.url, log=log)
         settings = replace(settings, states=hosting.states, checkpoint_s=hosting.checkpoint_s)
-        settings = replace(settings, accepted=hosting.accepted)
+        settings = replace(settings, accepted=hosting.accepted, blocked=dict(self.left_out))
         return replace(settings, hosts=(host,), site_file=hosting.site_file)

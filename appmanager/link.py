@@ -6,10 +6,14 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+from appmanager.offences import Offence
 from gridlink.codec import encode
 from gridlink.errors import Closed
 from gridlink.node.settings import NodeSettings
+
+_KINDS: dict[str, Literal["hung", "crashed", "ended"]] = {"hung": "hung", "crashed": "crashed", "ended": "ended"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +27,14 @@ class Exited:
 
 
 class GuardianLink:
-    """The pipes `fds` (read, write). `on_exit` hears of every child that ends. Orders are small: writing one blocks
-    only while the guardian, which does nothing long, has 64 KiB of them waiting."""
+    """The pipes `fds` (read, write). `on_exit` hears of every child that ends, `on_offence` before that of the module
+    that ended it. Orders are small: writing one blocks only while the guardian has 64 KiB of them waiting."""
 
-    def __init__(self, fds: Sequence[int], on_exit: Callable[[Exited], None]) -> None:
+    def __init__(
+        self, fds: Sequence[int], on_exit: Callable[[Exited], None], on_offence: Callable[[Offence], None]
+    ) -> None:
         self._read_fd, self._write_fd = fds
-        self._on_exit = on_exit
+        self._on_exit, self._on_offence = on_exit, on_offence
         self._transport: asyncio.ReadTransport | None = None
         self._reader = asyncio.StreamReader()
         self._children: asyncio.Future[dict[str, str]] | None = None
@@ -47,6 +53,8 @@ class GuardianLink:
             if event == "exited":
                 name, status, how, reason = fields
                 self._on_exit(Exited(name, int(status), how, reason))
+            elif event == "offence":
+                self._on_offence(_offence(*fields))
             elif event == "children" and self._children is not None and not self._children.done():
                 self._children.set_result(dict(field.split("=", 1) for field in fields if field))
             elif event == "store":
@@ -98,3 +106,9 @@ class GuardianLink:
         if transport is not None:
             transport.close()
             os.close(self._write_fd)
+
+
+def _offence(host: str, module: str, directory: str, kind: str, why: str, numbers: str, stack: str) -> Offence:
+    held_s, limit_s, moves = map(float, numbers.split())
+    frames = tuple(stack.split(" < ")) if stack else ()
+    return Offence(host, module, directory, _KINDS[kind], why, bool(moves), held_s, limit_s, frames)

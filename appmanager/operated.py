@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from appmanager.config import Config
 from appmanager.orders import (
@@ -33,7 +33,7 @@ TOPIC = "provisioning"
 class Operated(Module[Config]):
     """An AppManager, as operators see it. Commands go to an instance: a role would reach any machine's."""
 
-    publishes = (Topic(TOPIC, step=Begun, ended=Ended),)
+    publishes: ClassVar[tuple[Topic, ...]] = (Topic(TOPIC, step=Begun, ended=Ended),)
 
     def operating(self) -> Operating:
         """What carries commands out; made with the first one."""

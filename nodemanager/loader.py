@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable
+from pathlib import Path
 
 from gridlink.module.module import Loaded
 from gridlink.node.bundle import Bundle, checked
@@ -16,12 +17,15 @@ COLLECT_AFTER_S = 1.0
 class Loader:
     """Loads bundles by name; one that is loaded again is unloaded first.
 
-    Their memory comes back within a second: a collection holds the loop for 20 ms and more, so one is for all of those
-    that were unloaded since the last, as when a node with many modules ends.
+    `copies`: a directory of its own for copies of native libraries. What is unloaded gives its memory back within a
+    second: a collection holds the loop for 20 ms and more, so one is for all of those that were unloaded since the
+    last, as when a node with many modules ends.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, copies: Path | None = None) -> None:
         self._isolation = Isolation()
+        if copies is not None:
+            self._isolation.keep_copies_in(copies)
         self._loaded: dict[str, LoadedBundle] = {}
         self._collecting: asyncio.TimerHandle | None = None
         self.on_loaded: Callable[[str], None] = _nothing  # called when a bundle has been imported, before it is used
@@ -44,6 +48,10 @@ class Loader:
         if loaded is not None:
             loaded.unload(keep_lib=keep_lib, collect=False)
             self._collecting = self._collecting or asyncio.get_running_loop().call_later(COLLECT_AFTER_S, self._collect)
+
+    def end(self) -> None:
+        """Leaves no file behind: this process is about to end. May be called twice."""
+        self._isolation.remove_copies()
 
     def _collect(self) -> None:
         self._collecting = None

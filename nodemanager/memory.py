@@ -1,14 +1,16 @@
 """Keeps a node from taking the machine's last memory: what one module takes too much of is refused to it, and named.
 
-The process may hold as much private memory as was free, but for a reserve, or as the operator says. Past it Python
-raises MemoryError where more is asked for. Then the module with the most objects is told to the guardian, and the node
-ends: the next one is without it, and all that it held is the machine's again.
+The process may hold as much private memory as was free, on the machine or in a cgroup of its own, but for a reserve, or
+as the operator says. Past it Python raises MemoryError where more is asked for. Then the module with the most objects
+is told to the guardian, and the node ends: the next one is without it, and all that it held is the machine's again.
 """
 
 from __future__ import annotations
 
 import resource
 from pathlib import Path
+
+from gridlink.node.admission import read_free
 
 MIB = 1024 * 1024
 RESERVE_PART = 0.05  # of the machine's memory, kept for the rest of it
@@ -45,7 +47,11 @@ class MemoryLimit:
             total_mib, free_mib = (int(lines[name].split()[0]) / 1024 for name in ("MemTotal", "MemAvailable"))
         except (OSError, KeyError, ValueError):
             return None  # this system doesn't say
-        return int(max(0.0, free_mib - max(RESERVE_LEAST_MIB, total_mib * RESERVE_PART)) * MIB)
+        room_mib = free_mib - max(RESERVE_LEAST_MIB, total_mib * RESERVE_PART)
+        tightest = read_free()
+        if tightest is not None:  # a cgroup may leave less than the machine
+            room_mib = min(room_mib, tightest.mib - RESERVE_LEAST_MIB)
+        return int(max(0.0, room_mib) * MIB)
 
 
 def _status_bytes(field: str) -> int:

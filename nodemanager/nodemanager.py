@@ -17,6 +17,7 @@ import msgspec
 
 from gridlink import Topic
 from gridlink.errors import NoSuchInstance, Refused
+from gridlink.health import ModuleHung
 from gridlink.lifecycle import State
 from gridlink.message import message
 from gridlink.module import Module, request
@@ -30,26 +31,22 @@ from nodemanager.leaving import leave
 from nodemanager.loader import Loader
 from nodemanager.memory import MIB, MemoryLimit
 from nodemanager.watchdog.limits import WatchdogSetting
-from nodemanager.watchdog.report import ModuleHung
 
 if TYPE_CHECKING:
     from nodemanager.watchdog.warden import Warden
 
 LOOK_EVERY_S = 5.0
+COPIES = "native"  # of its own directory: copies of native libraries
 STATUS_FULL = 71  # of the process
 ANSWER_IN_TIME = 0.8  # of a request's time; the rest is for the answer
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """`memory_mib`: what its process may take; without, all that is free but for a reserve.
-
-    `hung`: given by the guardian, the modules for which it has replaced this node.
-    """
+    """`memory_mib`: what its process may take; without, all that is free but for a reserve."""
 
     watchdog: WatchdogSetting = field(default_factory=WatchdogSetting)
     memory_mib: Annotated[float, msgspec.Meta(gt=0)] | None = None
-    hung: tuple[ModuleHung, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +82,7 @@ class NodeManager(Module[Config]):
     def __init__(self) -> None:
         self._hosted: dict[str, HostedModule] = {}
         self._held: set[str] = set()  # that wait for another version
-        self._loader = Loader()
+        self._loader = Loader(self.data_dir / COPIES)
         self._is_full = False
         self._context = contextvars.copy_context()  # in our name, also where a module's handler calls
         self._warden: Warden | None = None
@@ -115,6 +112,7 @@ class NodeManager(Module[Config]):
             self._warden.stop()
         self._guards.stop()
         self._memory.lift()
+        self._loader.end()
 
     async def _look(self) -> None:
         while True:
@@ -146,8 +144,6 @@ class NodeManager(Module[Config]):
 
         warden = self._warden = Warden(self, self.config.watchdog, self._state_of, self._leaves)
         warden.start()
-        for report in self.config.hung:
-            self.tasks.spawn(warden.publish(report), name=f"{report.module} hung")
 
     def _state_of(self, module: str) -> State | None:
         hosted = self._hosted.get(module)
@@ -234,7 +230,8 @@ class NodeManager(Module[Config]):
 
     async def _host_own(self, managed: Path) -> None:
         policy = Policy(mode="node", untrusted="refuse", trust=self._trust)
-        planned = admitted(read_plan(managed, policy), read_free())
+        planned = [one for one in read_plan(managed, policy) if self.hosting.blocked.get(one.name) != ""]
+        planned = admitted(planned, read_free())
         for one in planned:
             if one.refused:
                 self.log.error("%s: %s", one.directory, one.refused)

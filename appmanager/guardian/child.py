@@ -41,12 +41,17 @@ class Child:
         self.silence = Silence(pid, self._heard_s)
         self._partial = b""
 
-    def listen(self) -> None:
-        """Takes in the lines that its lifeline has: heartbeats, and what gridlink.node.process says."""
+    def hear_out(self) -> None:
+        """Takes in all that it has said before its end."""
+        while self.listen():
+            pass
+
+    def listen(self) -> bool:
+        """Takes in the lines that its lifeline has: heartbeats, and what gridlink.node.process says; False: nothing."""
         try:
             received = os.read(self.heard_fd, 4096)
         except BlockingIOError:
-            return
+            return False
         *lines, self._partial = (self._partial + received).split(b"\n")
         for line in lines:
             said = line.decode("utf-8", "replace")
@@ -66,6 +71,7 @@ class Child:
                 self.wants_reload = True
             elif what == "failed":
                 self.reason = text
+        return bool(received)
 
     def quiet_s(self, now_s: float) -> float:
         """How long ago it said something, or was started."""

@@ -2,7 +2,8 @@
 
 Orders: `spawn NAME MODE LIMITS SETTINGS` (MODE fork or process, LIMITS as in `limits`), `stop NAME GRACE_S`,
 `children -`, `store -` (the site's JetStream server is to run: its configuration is written), and `status - TEXT` for
-systemd. Events: `exited NAME STATUS HOW REASON`, `children NAME=MODE…` for those that live, `store URL`: it listens.
+systemd. Events: `exited NAME STATUS HOW REASON`, before it `offence …` where a module was to blame (see offenders),
+`children NAME=MODE…` for those that live, `store URL`: it listens.
 """
 
 from __future__ import annotations

@@ -22,9 +22,9 @@ class Readers:
 
     def __init__(self) -> None:
         self._poll = select.poll()
-        self._readers: dict[int, Callable[[], None]] = {}
+        self._readers: dict[int, Callable[[], object]] = {}
 
-    def add(self, fd: int, reader: Callable[[], None]) -> None:
+    def add(self, fd: int, reader: Callable[[], object]) -> None:
         """Calls `reader` whenever there is something."""
         self._readers[fd] = reader
         self._poll.register(fd, select.POLLIN)
@@ -101,7 +101,7 @@ class Family:
             _, status = os.waitpid(pid, 0)
             child = self._children.pop(pid, None)
             if child is not None:
-                child.listen()
+                child.hear_out()
                 self._readers.remove(child.heard_fd)
                 child.close()
             self.note()

@@ -15,10 +15,11 @@ import time
 
 from appmanager.guardian.child import SILENT_S, Child, ended_how, fresh_interpreter
 from appmanager.guardian.control import Control
+from appmanager.guardian.crashes import Crashes
 from appmanager.guardian.family import Family, Readers
 from appmanager.guardian.log import Log
 from appmanager.guardian.notify import Systemd
-from appmanager.guardian.offenders import Hung, Offenders
+from appmanager.guardian.offenders import Offenders
 from appmanager.guardian.servers import KeptServer
 from appmanager.guardian.survivors import Survivors
 from appmanager.guardian.zygote import Zygote
@@ -58,7 +59,7 @@ class Guardian:
         self._control: Control | None = None
         self._node_due_s = 0.0  # 0: it runs, or is not to
         self._blocked: dict[str, str] = {}
-        self._offenders = Offenders()
+        self._offenders, self._crashes = Offenders(), Crashes()
         self._limits: Limits | None = None
         self._systemd = Systemd(os.environ)
         self._ran = False  # the node has been ready once
@@ -125,12 +126,28 @@ class Guardian:
         if child is self._node:
             self._node_ended(child, status)
             return
+        how = self._crashes.how(child, status, ended_how(status, child.silent, child.confinement))
+        if child.starting and not child.silence.offender and not child.kill_at_s:
+            child.silence.starts(child.starting, how)
+        self._note(child, child.name)
         if self._control is not None:
-            code, how = os.waitstatus_to_exitcode(status), ended_how(status, child.silent, child.confinement)
             reason = child.reason or (child.silence.why if child.silence.offender else "")
-            self._control.say("exited", child.name, str(code), how, reason)
+            self._control.say("exited", child.name, str(os.waitstatus_to_exitcode(status)), how, reason)
         if child.confinement is not None:
             child.confinement.close()
+
+    def _note(self, child: Child, host: str) -> bool:
+        """Notes and tells what a module did to a process that has ended; whether it is not to be there again."""
+        offence = self._offenders.note(child, host)
+        if offence is None:
+            return False
+        if offence.kind == "crashed":
+            self._log.error(f"{child.name} crashed: {offence.why}: {' < '.join(offence.stack)}")
+        if self._control is not None and child is not self._node:
+            self._control.say("offence", *offence.words())
+        else:
+            self._offenders.tell_later(offence)
+        return offence.moves
 
     def _replaced(self, name: str, pid: int) -> None:
         self._family.note()
@@ -157,15 +174,15 @@ class Guardian:
     # The node.
 
     def _start_node(self) -> None:
-        control, hung = Control(), self._offenders.hung()
+        control, untold = Control(), self._offenders.untold()
         self._control = control
         self._node = self._family.start(
-            "node", lambda say, held: self._run_node(control, hung, say, held), keep=control.theirs
+            "node", lambda say, held: self._run_node(control, untold, say, held), keep=control.theirs
         )
         control.keep_ours()
         self._readers.add(control.orders_fd, self._on_orders)
 
-    def _run_node(self, control: Control, hung: list[Hung], say_fd: int, held_fd: int) -> int:
+    def _run_node(self, control: Control, untold: list[dict[str, object]], say_fd: int, held_fd: int) -> int:
         """In the forked child: is the node."""
         from gridlink import lean  # noqa: PLC0415 - the guardian loads what follows only where it is the zygote
 
@@ -178,7 +195,8 @@ class Guardian:
             control_fds=control.theirs,
             blocked=self._blocked,
             moved=self._offenders.moved,
-            hung=hung,
+            offences=untold,
+            outside=self._offenders.outside(),
         )
         return run_forked(self._settings, given, say_fd, held_fd)
 
@@ -198,12 +216,13 @@ class Guardian:
             self._restart_node(ended, status)
 
     def _restart_node(self, ended: Child, status: int) -> None:
+        how = self._crashes.how(ended, status, ended_how(status, ended.silent))
         if ended.starting:
             self._blocked[ended.starting] = (
                 f"it blocked the event loop for {SILENT_S:g} s while it was imported or started, and its node was "
                 "replaced: move what blocks into a thread, or run it in mode fork or process"
                 if ended.silent
-                else f"it ended its node while it was imported or started ({ended_how(status, silent=False)}): correct "
+                else f"it ended its node while it was imported or started ({how}): correct "
                 "it, or run it in mode fork or process"
             )
         wait_s = self._history.failed(time.monotonic())
@@ -211,9 +230,9 @@ class Guardian:
             self._status = 1
             self._end("the node ends again and again")
             return
-        if not ended.starting and self._offenders.note(ended):
+        if not ended.starting and self._note(ended, ""):
             wait_s = 0.0  # the next one is without it
-        self._log.error(f"the node ended ({ended_how(status, ended.silent)}): it is started again in {wait_s:g} s")
+        self._log.error(f"the node ended ({how}): it is started again in {wait_s:g} s")
         self._node_due_s = time.monotonic() + wait_s
 
     # What the AppManager asks.

@@ -4,6 +4,8 @@ The node's watchdog names a module that keeps the loop (`holds`), and asks for t
 (`hung`); while it can act itself it says so (`looks`). In a C call that never looks up it can't say anything: then
 the guardian asks for the stack with DUMP_SIGNAL, which C code of faulthandler's answers on the lifeline. Without a
 name, and while something is imported, nothing is done here: SILENT_S remains (see child).
+
+A process that crashes writes the stack there by itself: that names whoever crashed it.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ ASK_BEFORE_S = 0.5  # the limit
 LONGEST_TURN_S = 0.5  # the guardian was held up itself where one takes longer: so much of it counts
 MOST_LINES = 24
 IMPORTING = "<frozen importlib._bootstrap"
+FATAL = "Fatal Python error: "
 HELD_UP = ("T", "t", "D", "Z")  # stopped, traced, waiting for a disk, gone
 
 
@@ -33,6 +36,8 @@ class Silence:
         self.limit_s = 0.0
         self.offender = ""  # the module for which it was replaced
         self._did = ""  # what that did, where it didn't hang
+        self._fatal = False  # it crashes, and writes its stack
+        self.kind = ""  # hung, crashed, ended
         self.stack: list[str] = []
         self._directories: dict[str, str] = {}
         self._holds, self._hung = "", False
@@ -59,7 +64,7 @@ class Silence:
         elif what == "limit":
             self.limit_s = float(name)
         elif what == "exits":
-            self.offender, self._did = name, rest
+            self.offender, self._did, self.kind = name, rest, "ended"
         elif what == "hosts":
             self._directories[name] = rest.rstrip("/") + "/"
         elif what in ("holds", "hung"):
@@ -71,9 +76,14 @@ class Silence:
         return what in ("looks", "holds", "hung")
 
     def hear_stack(self, line: str) -> bool:
-        """Takes in a line of the answer to DUMP_SIGNAL: `  File "/a/b.py", line 3 in f`; False where it is none."""
+        """Takes in a line of a stack that faulthandler writes: `  File "/a/b.py", line 3 in f`; False where it is none.
+
+        The answer to DUMP_SIGNAL, or the last words of a process that crashes.
+        """
+        if line.startswith(FATAL):
+            self._fatal, self._holds, self.stack = True, "", []
         if not line.startswith("  File "):
-            return line.startswith(("Stack (", "Current thread", "  ..."))
+            return self._fatal or line.startswith(("Stack (", "Current thread", "  ..."))
         file, _, place = line[8:].partition('", line ')
         number, _, function = place.partition(" in ")
         if not self._holds and len(self.stack) < MOST_LINES:
@@ -96,14 +106,27 @@ class Silence:
         name = self._holds or self._named_by_stack()
         if not name or _state(self._pid) in HELD_UP:
             return False
-        self.offender = name
+        self.offender, self.kind = name, "hung"
         self.held_s, self.passed_s = max(self.held_s, self._silent_s), self.passed_s or self.limit_s
         return True
 
+    def crash(self, how: str) -> None:
+        """The process has come to a sudden end: the offender is whoever ran then, where that is known."""
+        name = self._innermost_module() if self._fatal else self._holds
+        if name:
+            where = f" in {self.stack[0]}" if self.stack else ""
+            self.offender, self.kind, self._did = name, "crashed", f"it ended its process{where} ({how})"
+
+    def starts(self, name: str, how: str) -> None:
+        """The process has ended while a module was imported or started in it."""
+        if name in self._directories:
+            self.offender, self.kind = name, "ended"
+            self._did = f"it ended its process while it was imported or started ({how})"
+
     @property
-    def has_hung(self) -> bool:
-        """Whether the offender held the loop, and did nothing else."""
-        return bool(self.offender) and not self._did
+    def directory(self) -> str:
+        """Of the offender's bundle."""
+        return self._directories.get(self.offender, "").rstrip("/")
 
     @property
     def why(self) -> str:
@@ -124,9 +147,10 @@ class Silence:
 
     def _named_by_stack(self) -> str:
         """Whose code is innermost; the frames that called that module's code are dropped from the stack."""
+        return "" if any(line.startswith(IMPORTING) for line in self.stack) else self._innermost_module()
+
+    def _innermost_module(self) -> str:
         for name, directory in self._innermost():
-            if any(line.startswith(IMPORTING) for line in self.stack):
-                return ""
             last = max(n for n, line in enumerate(self.stack) if line.startswith(directory))
             del self.stack[last + 1 :]
             return name

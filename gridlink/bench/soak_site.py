@@ -44,7 +44,7 @@ class SoakNode:
 
     def cpu_s(self) -> float:
         """Processor time that its processes have had so far."""
-        return sum(_cpu_s(pid) for pid in self.pids())
+        return sum(cpu_s(pid) for pid in self.pids())
 
 
 @asynccontextmanager
@@ -64,7 +64,7 @@ async def soak_site(nodes: Mapping[str, Mapping[str, str]]) -> AsyncIterator[tup
             yield server.url, found
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
     """By the scheduler's count of nanoseconds: that of `ps` has steps of 10 ms, twice what a node takes in a second."""
     try:
         threads = list((Path("/proc") / str(pid) / "task").iterdir())

@@ -165,6 +165,37 @@ def update(as_json: bool, mode: str, rate_per_s: int, updates: int, seconds: flo
         _show(report, as_json, update_table)
 
 
+@command.command()
+@JSON
+@click.option(
+    "--pairs", type=click.IntRange(min=0), default=4, show_default=True, help="Of nodes for its cost; 0: leave it out."
+)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0),
+    default=10.0,
+    show_default=True,
+    help="For false alarms; 0: leave them out.",
+)
+@click.option(
+    "--burners", type=click.IntRange(0, 64), default=2, show_default=True, help="Processes that compute beside those."
+)
+def watchdog(as_json: bool, pairs: int, minutes: float, burners: int) -> None:
+    """What the watchdog takes of a processor where nothing hangs, and false alarms in busy minutes.
+
+    The cost wants a machine that does nothing else, 40 s a pair. The alarms want a busy one: ten modules that
+    hold the loop for 0.1 s again and again, each in another way, beside processes that compute.
+    """
+    with _errors("watchdog"):
+        from gridlink.bench import watchdog as bench  # noqa: PLC0415 - see above
+        from gridlink.cli.soak_table import soak_table  # noqa: PLC0415 - for people alone
+
+        report = asyncio.run(bench.watchdog(pairs, minutes, burners, _say))
+        _show(report, as_json, partial(soak_table, title="Watchdog"))
+        for blamed in report["blamed"]:
+            click.echo(f"blamed in error: {json.dumps(blamed)}", err=True)
+
+
 @contextmanager
 def _errors(name: str) -> Iterator[None]:
     try:

@@ -307,7 +307,6 @@ def node_settings(options: NodeOptions) -> NodeSettings:
         config={"watchdog": options.watchdog, "memory_mib": options.memory_mib},
         installed=True,
         managed_by=(f"appmanager@{options.node}",),
-        watches=True,
     )
     return NodeSettings(
         site=options.site,

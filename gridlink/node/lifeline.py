@@ -3,6 +3,10 @@
 Lines out: heartbeats, readiness, which module is being started, why the node failed. Lines in: `end SECONDS` (so long
 the end may take; SIGTERM follows) and `pid NAME PID` (a process of the guardian's was replaced). The end of file means
 that the guardian is gone: then the process ends in order, and by force where something keeps its loop.
+
+In C code that never looks up no Python runs, so no force either. Against that the kernel counts the processor time of
+the process: a timer whose signal ends it (nobody handles it) is set anew with each heartbeat. As long as the guardian
+lives it never comes so far: that kills whoever is silent, and sooner.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ log = logging.getLogger("gridlink.node")
 BEAT_S = 0.5
 STOP_WITHIN_S = 8.0  # where whoever ends the process doesn't say how long it waits
 ORPHAN_WITHIN_S = 6.0  # a process without a guardian is in the way of the next one
+STUCK_CPU_S = 2 * 10.0 * (os.cpu_count() or 1)  # twice what all processors give until the guardian acts (SILENT_S)
 READY, BEAT, STARTING, FAILURE, RELOAD = "ready", ".", "starting", "failed", "reload"
 END, PID = "end", "pid"
 DUMP_SIGNAL = signal.SIGRTMIN + 7  # the guardian asks for the stack; C code answers, also while a C call holds the loop
@@ -69,13 +74,16 @@ class Lifeline:
         fcntl.fcntl(self._held_fd, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(self._held_fd, fcntl.F_SETFL, fcntl.fcntl(self._held_fd, fcntl.F_GETFL) | os.O_ASYNC)
         faulthandler.register(DUMP_SIGNAL, file=self._say_fd, all_threads=False)
+        faulthandler.enable(file=self._say_fd, all_threads=False)  # where native code crashes, the guardian reads where
         if self._guardian_is_gone():  # it went before its end could be signalled
             self._interrupted()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         asyncio.get_running_loop().remove_reader(self._held_fd)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         faulthandler.unregister(DUMP_SIGNAL)
+        faulthandler.disable()
 
     def say(self, what: str, text: str = "") -> None:
         """Writes a line to the guardian, which may be gone or slow: a heartbeat more or less doesn't matter."""
@@ -85,6 +93,7 @@ class Lifeline:
     async def beat(self) -> None:
         """Says that the loop runs, twice a second."""
         while True:
+            signal.setitimer(signal.ITIMER_VIRTUAL, STUCK_CPU_S)
             self.say(BEAT)
             await asyncio.sleep(BEAT_S)
 

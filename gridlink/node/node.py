@@ -66,7 +66,7 @@ class Node:
         bus.on_reconnect = self.registry.rejoin
         self._about = About(self)
         self._started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self.blocked: Mapping[str, str] = {}  # modules that blocked a former process of this node, and why not again
+        self.blocked: Mapping[str, str] = {}  # not to be here again, and why; empty: it runs elsewhere
         self.on_step: Tell = _ignore  # told which module's code has the loop while it starts
         self.tell_guardian: Callable[[str, str], None] = _nobody
         self.on_full: Callable[[str], None] = _ignore
@@ -108,7 +108,7 @@ class Node:
         if former is not None and (spec.follows != name or not former.is_held):
             raise ModuleInvalid(f"{name} is hosted here already: names are unique on a node")
         if spec.manifest.name in self.blocked:
-            raise ModuleInvalid(self.blocked[spec.manifest.name])
+            raise ModuleInvalid(self.blocked[spec.manifest.name] or "it runs in a process of its own")
         try:
             loaded = in_one_step(self.on_step, name, spec.load)
             target, context = loaded.target, loaded.context()

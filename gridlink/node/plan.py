@@ -27,6 +27,7 @@ class Planned:
     refused: str = ""
     note: str = ""
     into: str = ""  # in mode node: the name of the NodeManager
+    within: str = ""  # the bundle of a NodeManager in whose own directory it lies
 
 
 @dataclass(frozen=True, slots=True)

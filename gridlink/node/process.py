@@ -185,7 +185,8 @@ class Given:
     control_fds: tuple[int, int]
     blocked: dict[str, str]
     moved: dict[str, str]  # modules that are to run in mode fork, and why
-    hung: list[tuple[str, float, float, list[str]]]  # for whom it has replaced the node: module, seconds, limit, stack
+    offences: list[dict[str, Any]]  # that the AppManager is to tell of; see appmanager.offences
+    outside: list[dict[str, Any]]  # of modules that ended other NodeManagers' processes: they run in mode fork
 
 
 def run_child(document: str, say_fd: int, held_fd: int) -> int:
@@ -196,7 +197,7 @@ def run_child(document: str, say_fd: int, held_fd: int) -> int:
 def run_forked(document: str, given: Given, say_fd: int, held_fd: int) -> int:
     """Runs the node in a process that the guardian has forked; returns its exit status."""
     settings = msgspec.json.decode(document, type=NodeSettings)
-    hosts = tuple(_told(host, given, settings.node) for host in settings.hosts)
+    hosts = tuple(_told(host, given) for host in settings.hosts)
     settings = replace(settings, hosts=hosts, url=given.url or settings.url, blocked=given.blocked)
     needed = {name: value for name, value in os.environ.items() if name in CREDENTIALS}
     file = NodeFile(settings.site, settings.node, settings.url, {**given.pids, "node": os.getpid()}, needed)
@@ -204,19 +205,12 @@ def run_forked(document: str, given: Given, say_fd: int, held_fd: int) -> int:
     return run(settings, say_fd, held_fd)
 
 
-def _told(host: HostSetting, given: Given, node: str) -> HostSetting:
-    """The setting of a manager, with what only the guardian knows."""
-    more: dict[str, Any] = {}
-    if host.supervises:
-        more = {"control_fds": given.control_fds, "moved": given.moved}
-    elif host.watches:
-        more = {"hung": [_hung(node, *one) for one in given.hung]}
-    return replace(host, config={**(host.config or {}), **more}) if more else host
-
-
-def _hung(node: str, module: str, held_s: float, limit_s: float, stack: list[str]) -> dict[str, Any]:
-    told = {"module": module, "instance": f"{module}@{node}", "held_s": held_s, "limit_s": limit_s, "stack": stack}
-    return {**told, "action": "replaced"}
+def _told(host: HostSetting, given: Given) -> HostSetting:
+    """The setting of the AppManager, with what only the guardian knows; of another manager, as it is."""
+    if not host.supervises:
+        return host
+    more = {name: getattr(given, name) for name in ("control_fds", "moved", "offences", "outside")}
+    return replace(host, config={**(host.config or {}), **more})
 
 
 def _write(path: str, file: NodeFile) -> None:

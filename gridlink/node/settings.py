@@ -19,7 +19,6 @@ class HostSetting:
     note: str = ""  # why it doesn't run in the mode that was asked for
     follows: str = ""  # the instance that it takes over from
     supervises: bool = False  # the AppManager: it is given the pipes to the guardian
-    watches: bool = False  # a NodeManager: it is told of the modules that hung a former process of its node
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class NodeSettings:
     log: LogSetting = field(default_factory=LogSetting)
     node_file: str = ""  # where the commands find this node
     site_file: str = ""  # the site's proxies; empty where there are none
-    blocked: dict[str, str] = field(default_factory=dict)  # module names not to start, and why
+    blocked: dict[str, str] = field(default_factory=dict)  # modules not to start, and why; empty: it runs elsewhere
     trust: str = ""  # the trust directory of a cluster whose servers find each other by multicast
     states: str = ""  # where the checkpoints of its modules are kept; empty: nowhere
     checkpoint_s: float = 30.0  # between two checkpoints of a module

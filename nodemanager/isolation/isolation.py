@@ -33,6 +33,21 @@ class Isolation:
         """Why bundles can't be isolated in this interpreter, or None. Costs nothing; arming tries it in earnest."""
         return _process.broken or unsupported()
 
+    def keep_copies_in(self, directory: Path) -> None:
+        """Where copies of native libraries are made that are loaded already; what killed processes left there goes."""
+        if directory.is_dir() or _process.armed:
+            from nodemanager.isolation.scratch import keep_in  # noqa: PLC0415 (most nodes never make one)
+
+            keep_in(directory)
+        _process.copies = directory
+
+    def remove_copies(self) -> None:
+        """Removes the copies: this process is about to end. What it has mapped of them stays mapped until then."""
+        if _process.armed:
+            from nodemanager.isolation.scratch import remove_all  # noqa: PLC0415
+
+            remove_all()
+
     @property
     def armed(self) -> bool:
         """Whether `sys.modules` dispatches now. Once armed, a process stays so until `close`."""
@@ -59,6 +74,7 @@ class _Process:
         self._lock = threading.RLock()
         self._bundles: dict[BundleSpace, LoadedBundle | None] = {}
         self._armed: Any = None  # an armed.Armed: loaded only when it is needed
+        self.copies: Path | None = None  # where they are made; None: in the temporary directory
 
     @property
     def armed(self) -> bool:
@@ -114,6 +130,10 @@ class _Process:
             if self.broken is not None:
                 raise NotHostable(f"{space.name}: {self.broken}: run it in mode fork", reason=self.broken)
             self._armed = armed
+            if self.copies is not None:
+                from nodemanager.isolation.scratch import keep_in  # noqa: PLC0415
+
+                keep_in(self.copies)
         self._armed.enter(space, layout)
         self._bundles[space] = None
 
@@ -130,7 +150,7 @@ class _Process:
             from gridlink.node.foreign import hint  # noqa: PLC0415 - where an import failed
 
             more = hint(Path(space.roots[0]))
-            raise ModuleInvalid(f"{space.name}: {entry} can't be loaded: {why}{more}") from error
+            raise ModuleInvalid(f"{space.name}: {entry} can't be loaded: {more}{why}") from error
         bundle = LoadedBundle(space, target, space.name, partial(self._leave, space))
         self._bundles[space] = bundle
         return bundle

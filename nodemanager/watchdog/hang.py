@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nodemanager.watchdog.report import Action, ModuleHung
+from gridlink.health import Action, ModuleHung
 
 
 @dataclass(slots=True)

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gridlink.progress import lived_s
+from gridlink.progress import lived_s, locked_out_s
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The loop's thread at a moment: real time, its CPU time, and its voluntary switches."""
+    """The loop's thread at a moment: real time, its CPU time, its voluntary switches.
+
+    `waited_s`: how long it has waited for a processor; `others_cpu_s`: the CPU time of the process's other threads.
+    """
 
     at_s: float
     cpu_s: float
     switches: int
+    waited_s: float = 0.0
+    others_cpu_s: float = 0.0
 
 
 class Hold:
@@ -36,13 +41,15 @@ class Hold:
         so whatever runs when it acts was one call into C since the signal.
         """
         last, self._last = self._last, now
-        gap_s = now.at_s - last.at_s
-        lived = lived_s(gap_s, now.cpu_s - last.cpu_s, now.switches - last.switches, interval_s)
+        gap_s, cpu_s, switches = now.at_s - last.at_s, now.cpu_s - last.cpu_s, now.switches - last.switches
+        kept_off_s = now.waited_s - last.waited_s + locked_out_s(switches, now.others_cpu_s - last.others_cpu_s)
+        its_own_s = max(gap_s - kept_off_s, cpu_s)
+        lived = min(its_own_s, lived_s(gap_s, cpu_s, switches, interval_s))
         if step is self.step:
             self.held_s += lived
         else:
             self.step = step
-            self.held_s = min(max(gap_s - interval_s, 0.0), lived)
+            self.held_s = min(max(its_own_s - interval_s, 0.0), lived)
         return self.held_s
 
     def idle(self, now: Sample) -> None:

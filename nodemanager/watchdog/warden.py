@@ -10,18 +10,17 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from gridlink.health import HUNG, TOPIC, Action, ModuleHung
 from gridlink.lifecycle import State
 from gridlink.module import Module
 from gridlink.restart import RestartHistory
 from nodemanager.watchdog.hang import Hang
 from nodemanager.watchdog.limits import STARTING, WatchdogSetting
-from nodemanager.watchdog.report import Action, ModuleHung
 from nodemanager.watchdog.sqlite import Connections
 from nodemanager.watchdog.watchdog import Rule, Watchdog
 
 LOOKS_IN_LIMIT = 2.0  # at the loop, in the time of the shortest limit
 CARE_EVERY_S = 5.0
-TOPIC, EVENT = "health", "moduleHung"
 GUARDIAN_LATER_S = 0.25  # than the watchdog: it acts where the watchdog couldn't
 
 
@@ -70,7 +69,7 @@ class Warden:
     async def publish(self, report: ModuleHung) -> None:
         """Logs a report and tells it to everybody."""
         self._manager.log.error("%s; stack: %s", report, " < ".join(report.stack) or "none of a module")
-        await self._manager.bus.publish(TOPIC, EVENT, report)
+        await self._manager.bus.publish(TOPIC, HUNG, report)
 
     def imported(self) -> None:
         """A bundle was imported: it may have brought sqlite3 along."""

@@ -27,6 +27,8 @@ from nodemanager.watchdog.rest import Rest
 from nodemanager.watchdog.step import Steps
 
 Rule = tuple[Limits, Mode]
+LOOKS = "looks"
+LIVES_EVERY_S = 0.5
 
 
 class Watchdog:
@@ -35,7 +37,8 @@ class Watchdog:
     It looks every `look_every_s`; no limit is shorter than `shortest_s`. `rule(module, importing)` gives the limits of
     a module (its name, or an instance) and what to do. `on_hang` is called in the loop once a step that was too long is
     over. `tell(what, text)` reaches the guardian also from a loop that is held: `holds` once a module is named, `hung`
-    when it can't be interrupted, `looks` as long as a signal is answered here at all.
+    when it can't be interrupted, `looks` as long as a signal is answered here at all, and where many steps together
+    make the loop late.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Watchdog:
         self._hang: Hang | None = None
         self._hangs: list[Hang] = []
         self._marked = self._active = False
+        self._told_s = 0.0
         self._untouchable = untouchable()
         self._context = contextvars.copy_context()  # not that of whatever a signal interrupts
 
@@ -84,6 +88,7 @@ class Watchdog:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
         self._idle.end()
         self._steps.forget()
+        self._meter.close()
 
     def reclaim(self) -> bool:
         """Takes the signal back from a module that took it; returns whether one had."""
@@ -112,13 +117,15 @@ class Watchdog:
         if not self._marked:
             self._marked = True
             self._loop.call_soon_threadsafe(self._turned, context=self._context)
+        sample = self._meter.sample()
         if step is not self._hold.step:
             self._next_step()
-        held_s = self._hold.see(step, self._meter.sample(), self._interval_s)
+            self._lives(sample.at_s)
+        held_s = self._hold.see(step, sample, self._interval_s)
         if held_s < self._shortest.warn_s:
             self._arm(next_sample_s(held_s, self._shortest, "warn"))
             return
-        self._tell("looks", "")
+        self._tell(LOOKS, "")
         who = holder(frame, self._untouchable)
         limits, mode = self._rule(who.name, who.importing)
         self._arm(next_sample_s(held_s, limits, mode))
@@ -127,6 +134,12 @@ class Watchdog:
         rung = self._ladder.climb(held_s, limits, mode)
         if rung is not Rung.WAIT and who.name:
             self._act(rung, who, held_s, limits, frame)
+
+    def _lives(self, now_s: float) -> None:
+        """One step after the other, but too many of them for the heartbeat to get its turn: nobody hangs."""
+        if now_s - self._told_s >= LIVES_EVERY_S:
+            self._told_s = now_s
+            self._tell(LOOKS, "")
 
     def _act(self, rung: Rung, who: Holder, held_s: float, limits: Limits, frame: FrameType | None) -> None:
         if self._hang is None:

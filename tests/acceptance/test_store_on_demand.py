@@ -134,7 +134,7 @@ async def test_a_site_that_has_no_store_says_what_to_do(tmp_path: Path, place: S
     """A store in two places would be two stores, and a server that was given is not ours to add one to."""
     (tmp_path / ".gridlink" / "nats").mkdir(parents=True)
     write_place(tmp_path / ".gridlink", place)
-    store = DurableStore(tmp_path, "", GuardianLink((-1, -1), lambda _: None))
+    store = DurableStore(tmp_path, "", GuardianLink((-1, -1), lambda _: None, lambda _: None))
     with pytest.raises(Refused, match=why):
         await store.started()
     if place is not None:
@@ -146,4 +146,6 @@ async def test_another_machines_store_is_named(tmp_path: Path) -> None:
     """It runs there because the site file says so."""
     (tmp_path / ".gridlink" / "nats").mkdir(parents=True)
     write_place(tmp_path / ".gridlink", StorePlace("site", "board1", True, "board2"))
-    assert (await DurableStore(tmp_path, "", GuardianLink((-1, -1), lambda _: None)).started()).node == "board2"
+    assert (
+        await DurableStore(tmp_path, "", GuardianLink((-1, -1), lambda _: None, lambda _: None)).started()
+    ).node == "board2"

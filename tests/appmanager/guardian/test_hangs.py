@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gridlink.errors import GridlinkError
+from gridlink.node.lifeline import STUCK_CPU_S
 from gridlink.tasks import Tasks
 from gridlink.testing import eventually
 from tests.acceptance.running import Running, bundle, good, running
@@ -88,6 +89,20 @@ async def test_a_module_that_blocks_in_python_does_not_outlive_a_killed_guardian
         node.process.kill()
         await eventually(lambda: not alive(sleeper), timeout_s=12)
         assert "time.sleep(600)" in node.output() or 'File "' in node.output()  # the stack says where it hung
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_a_module_that_computes_in_c_ends_too_where_nobody_starts_another_guardian(managed: Path) -> None:
+    """No Python runs there, so nothing of ours: the kernel ends it by a timer of its processor time."""
+    async with running(managed) as node:
+        await node.all_running("appmanager", "sleeper", "number")
+        number = pid(node, "number")
+        await block(node, "number")
+        node.process.kill()
+        await asyncio.to_thread(node.process.wait, 5)
+        assert alive(number)
+        await eventually(lambda: not alive(number), timeout_s=STUCK_CPU_S * 3)
 
 
 async def test_a_process_id_that_is_somebody_elses_by_now_is_left_alone(managed: Path) -> None:

@@ -140,3 +140,30 @@ def test_while_a_module_is_started_the_long_limit_holds(held: Held) -> None:
     held.silence.hear("holds", "hog 0.3 0.25 /b/hog.py:3 f", time.monotonic())
     for turn in range(20):
         assert not held.silence.turn(time.monotonic() + turn * 0.25, "hog")
+
+
+CRASH = "import ctypes; faulthandler.enable(file=1, all_threads=False); ctypes.string_at(0)"
+
+
+def test_a_crash_is_named_by_the_stack_that_the_process_writes(tmp_path: Path) -> None:
+    """Native code: no Python runs any more. What faulthandler writes beside the stack is no sign of life."""
+    one = Held(tmp_path, CRASH)
+    one.silence.hear("hosts", f"hog {one.module.parent}", time.monotonic())
+    one.silence.hear("holds", "other 0.3 0.25 /b/other.py:3 f", time.monotonic())
+    assert one.process.wait(10) == -signal.SIGSEGV
+    for line in one.process.communicate()[0].decode().splitlines():
+        assert one.silence.hear_stack(line), line
+    one.silence.crash("killed by SIGSEGV")
+    assert (one.silence.offender, one.silence.kind) == ("hog", "crashed")
+    assert one.silence.stack[-2:] == [f"{one.module}:6 held", f"{one.module}:7 <module>"]
+    assert "(killed by SIGSEGV)" in one.silence.why
+
+
+def test_a_crash_that_no_module_was_in_names_nobody(tmp_path: Path) -> None:
+    """It may be ours, or the interpreter's."""
+    one = Held(tmp_path, CRASH)
+    assert one.process.wait(10) == -signal.SIGSEGV
+    for line in one.process.communicate()[0].decode().splitlines():
+        one.silence.hear_stack(line)
+    one.silence.crash("killed by SIGSEGV")
+    assert one.silence.offender == ""

@@ -126,17 +126,65 @@ def test_a_process_that_died_leaves_its_copies_to_the_next(native: str, alone: A
     assert not Path(first).exists() and Path(second).exists()
 
 
+def test_copies_are_in_the_directory_that_is_named_and_no_file_is_left_there(native: str, alone: Alone) -> None:
+    """Not in the temporary one, which is memory on a board; and a killed process's go with the next start."""
+    source = """
+        import os, shutil
+        for name in ("one", "two"):
+            bundle(name, {"app/__init__.py": app, "lib/vendored/__init__.py": ""})
+            shutil.copy(sys.argv[1], root / name / "lib/vendored/_heapq.so")
+        os.remove(root / "two/lib/vendored/_heapq.so")
+        (root / "two/lib/vendored/_heapq.so").hardlink_to(root / "one/lib/vendored/_heapq.so")
+        copies = root / "state" / "native"
+        isolation.keep_copies_in(copies)
+        assert not copies.exists()
+        load("one", {}), load("two", {})
+        (copy,) = copies.iterdir()
+        assert (copy / "vendored/_heapq.so").is_file()
+        if sys.argv[2] == "killed":
+            print(copies, flush=True)
+            os._exit(0)
+        isolation.remove_copies()
+        assert not copies.exists()
+    """
+    left = Path(alone(source, native, "killed", app=SOURCE).strip())
+    assert list(left.iterdir())
+    alone(f"isolation.keep_copies_in(Path({str(left)!r}))\nassert not Path({str(left)!r}).exists()")
+    alone(source, native, "ended", app=SOURCE)
+
+
+def test_copies_are_bounded(alone: Alone) -> None:
+    """What they take is a board's flash: beyond the bound a bundle goes to fork, and nothing of a try is left."""
+    alone(
+        """
+        from nodemanager.isolation import scratch
+        bundle("one", {"native.so": "x" * 4096, "pure.py": ""})
+        scratch.keep_in(root / "copies")
+        scratch.MOST_BYTES = 10_000
+        made = [scratch.fresh_copy(str(root / "one")) for _ in range(2)]
+        said = refused(OSError, scratch.fresh_copy, str(root / "one"))
+        assert "all may take 0 MiB" in said, said
+        assert sorted(map(str, (root / "copies").iterdir())) == sorted(made)
+        scratch.LEAST_FREE_BYTES = 1 << 60
+        scratch.MOST_BYTES = 1 << 62
+        assert "are free" in refused(OSError, scratch.fresh_copy, str(root / "one"))
+        scratch.remove_all()
+        assert not (root / "copies").exists()
+        """
+    )
+
+
 def test_a_copy_that_does_not_fit_sends_the_bundle_to_fork(native: str, alone: Alone) -> None:
     """A full disk must not look like a fault of the module."""
     alone(
         """
-        import shutil, tempfile
+        import shutil
         for name in ("one", "two"):
             bundle(name, {"app/__init__.py": app, "lib/vendored/__init__.py": ""})
         shutil.copy(sys.argv[1], root / "one/lib/vendored/_heapq.so")
         (root / "two/lib/vendored/_heapq.so").hardlink_to(root / "one/lib/vendored/_heapq.so")
         one = load("one", {})
-        tempfile.tempdir = str(root / "absent")
+        isolation.keep_copies_in(root / "one" / "app" / "__init__.py" / "absent")  # below a file
         assert "fork" in refused(NotHostable, load, "two", {})
         assert one.target()[0] == [1, 3]
         """,

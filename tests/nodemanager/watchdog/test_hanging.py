@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -43,10 +43,14 @@ INTERRUPTED = {
 QUICK = ("sleep", "loop", "regex", "sort", "query")  # one of each kind; all of them among the slow tests
 
 
+Tell = Callable[[str, str], None]
+
+
 @asynccontextmanager
-async def watched(directory: Path, **watchdog: Any) -> AsyncIterator[Site]:
+async def watched(directory: Path, tell: Tell = lambda what, text: None, **watchdog: Any) -> AsyncIterator[Site]:
     """A node with a watchdog and the module that hangs; reports are recorded."""
     async with testing.site(directory) as site:
+        site.node.tell_guardian = tell
         spec = HostSpec(
             manifest=read_bundle(NODEMANAGER).manifest,
             load=lambda: Loaded(NodeManager),
@@ -138,11 +142,15 @@ async def test_the_one_that_hangs_is_named_among_many(tmp_path: Path) -> None:
 
 async def test_many_short_steps_that_fill_the_loop_are_no_hang(tmp_path: Path) -> None:
     """A loop that is late for want of time has nobody to blame."""
-    async with watched(tmp_path, warn_s=0.1, interrupt_s=0.2) as site:
+    told: list[str] = []
+    async with watched(tmp_path, lambda what, text: told.append(what), warn_s=0.1, interrupt_s=0.2) as site:
         await host(site, bundle(tmp_path, "busy", BUSY))
+        told.clear()
         async with stalls() as stall:
             await asyncio.gather(*(site.request("busy", "burn", timeout_s=20) for _ in range(60)))
         assert stall.longest_s > 0.5  # the loop was late: 60 steps of 20 ms at one go
+        assert "looks" in told  # or the guardian would take it for one that hangs
+        assert "holds" not in told
         assert site.counters("busy").hung == 0
 
 

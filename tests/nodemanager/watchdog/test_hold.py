@@ -48,3 +48,16 @@ def test_rest_ends_a_step(hold: Hold) -> None:
     hold.idle(Sample(0.3, 0.3, 0))
     assert (hold.step, hold.held_s) == (None, 0.0)
     assert hold.see(A, Sample(0.4, 0.4, 0), EVERY_S) == pytest.approx(0.0)
+
+
+def test_what_it_waited_for_a_processor_is_not_its_own(hold: Hold) -> None:
+    """Also where it slept before, and so a late signal might be taken for one long call into C."""
+    assert hold.see(A, Sample(0.5, 0.05, 3, waited_s=0.35), EVERY_S) <= 0.06
+    assert hold.see(A, Sample(0.8, 0.10, 3, waited_s=0.60), EVERY_S) <= 0.11
+
+
+def test_a_thread_that_computes_beside_it_is_not_its_own(hold: Hold) -> None:
+    """They take turns at the interpreter's lock; a real sleep beside such a thread counts."""
+    hold.see(A, Sample(0.1, 0.05, 0), EVERY_S)
+    assert hold.see(A, Sample(0.2, 0.10, 10, others_cpu_s=0.05), EVERY_S) == pytest.approx(0.05)
+    assert hold.see(A, Sample(1.2, 0.10, 20, others_cpu_s=1.05), EVERY_S) >= 0.8

@@ -1,10 +1,11 @@
-"""What is told of a module that held the loop: the event `moduleHung` on topic `health`."""
+"""What is told on topic `health` of a module that harmed its node: `moduleHung`, `moduleCrashed`. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
+TOPIC, HUNG, CRASHED = "health", "moduleHung", "moduleCrashed"
 Action = Literal["named", "interrupted", "moved", "replaced"]
 
 
@@ -33,3 +34,22 @@ class ModuleHung:
         }[self.action]
         where = f" in {self.stack[0]}" if self.stack else ""
         return f"{self.instance} held the event loop for {self.held_s:.2f} s (limit {self.limit_s:g} s){where}: {did}"
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleCrashed:
+    """A module ended the process of its node: a crash in native code, `os._exit`, all memory taken.
+
+    `stack` as above, where it is known. `moved`: it runs in a process of its own from now on; a crash is forgiven once.
+    """
+
+    module: str
+    instance: str
+    how: str
+    moved: bool
+    stack: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """In a sentence."""
+        then = "it runs in a process of its own now" if self.moved else "the next time it goes to a process of its own"
+        return f"{self.instance}: {self.how}: its node was replaced, and {then}"
