@@ -33,7 +33,7 @@ def command(options: Options, module: str, last: int, verify: bool, as_json: boo
 async def _history(options: Options, module: str, last: int, verify: bool, as_json: bool) -> None:
     order = {"module": module, "last": last, "verify": verify}
     async with session(options) as site:
-        to = appmanager(site, module)
+        to = appmanager(site, module).instance
         sender = await ready(site)
         try:
             found = await sender.request(to, "history", order, reply=History, timeout_s=WITHIN_S)
