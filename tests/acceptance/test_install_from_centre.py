@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gridlink.bus.server import find_program
-from gridlink.cli.leaf import free_port
+from gridlink.cli.node import free_port
 from gridlink.cli.trust import make_uplink
 from gridlink.testing import eventually
 from tests.acceptance.running import bundle, good, running
