@@ -37,13 +37,13 @@ class DurableStore:
             raise Refused(str(unnamed(self._site_file, f"{module}, which declares durable topics,")))
 
     def needed(self) -> None:
-        """Asks for the store where bundles of the managed directory declare durable topics, and it is to run here.
+        """Asks for the store, for a bundle that declares durable topics, if it is to run here.
 
         Raises Refused: its settings are wrong.
         """
         place = read_place(self._state)
         if place is not None and place.store == place.node:
-            self._start(place, wanted=False)
+            self._start(place)
 
     async def started(self) -> StoreAt:
         """Returns when the store listens; a moment later the domain is reached through the site's servers.
@@ -60,7 +60,7 @@ class DurableStore:
         if not place.store:
             raise Refused(str(unnamed(self._site_file, "a transfer")))
         if place.store == place.node:
-            self._start(place, wanted=True)
+            self._start(place)
             try:
                 async with asyncio.timeout(LISTENS_WITHIN_S):
                     await self._link.store_listens()
@@ -71,10 +71,10 @@ class DurableStore:
                 ) from error
         return StoreAt(place.store, DOMAIN)
 
-    def _start(self, place: StorePlace, *, wanted: bool) -> None:
+    def _start(self, place: StorePlace) -> None:
         if not configuration_file(self._state).exists():
             try:
-                plan = plan_leaf(self._managed, self._site_file, place.node, place.clustered, wanted=wanted)
+                plan = plan_leaf(self._managed, self._site_file, place.node, place.clustered, wanted=True)
             except (ConfigInvalid, TrustInvalid, ServerUnreachable) as error:
                 raise Refused(str(error)) from error
             if plan is None:

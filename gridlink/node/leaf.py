@@ -20,8 +20,8 @@ from gridlink.bus.mqtt import MqttSettings, check
 from gridlink.bus.server import LOOPBACK
 from gridlink.codec import dumps
 from gridlink.config import read_json, typed
-from gridlink.errors import ConfigInvalid, GridlinkError, ServerUnreachable, TrustInvalid
-from gridlink.node.bundle import find_bundles, read_bundle
+from gridlink.errors import ConfigInvalid, ServerUnreachable, TrustInvalid
+from gridlink.node.bundle import durable_topics
 from gridlink.proxies.site import SiteDocument, read_site_file
 
 PLACE, CONFIGURATION = "nats/store.json", "jetstream/nats-server.conf"  # of `.gridlink`
@@ -89,19 +89,6 @@ def unnamed(site_file: Path, what: str) -> ConfigInvalid:
 
 def _document(site_file: Path) -> SiteDocument:
     return read_site_file(site_file).document if site_file.exists() else SiteDocument()
-
-
-def durable_topics(managed: Path) -> list[str]:
-    """The topics that bundles of a managed directory declare durable, those of NodeManagers in it included."""
-    found: set[str] = set()
-    for directory in find_bundles(managed):
-        try:
-            found.update(read_bundle(directory).manifest.durable)
-        except GridlinkError:
-            continue  # it doesn't run; the AppManager says why
-        if (directory / "managed").is_dir():
-            found.update(durable_topics(directory / "managed"))
-    return sorted(found)
 
 
 def configuration_file(state: Path) -> Path:
