@@ -17,8 +17,8 @@ from appmanager.offences import Offence, Offences, as_moved
 from appmanager.operated import Operated
 from gridlink.errors import GridlinkError, Refused
 from gridlink.lifecycle import State
-from gridlink.node.bundle import read_bundle
-from gridlink.node.plan import NODEMANAGER_ENTRY, Planned, Policy, plan
+from gridlink.node.bundle import durable_topics, read_bundle
+from gridlink.node.plan import Planned, Policy, plan
 from gridlink.registry import Entry
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class Children(Operated):
     def _begin(self, planned: Planned, running: Mapping[str, str], follows: str = "") -> Child:
         """A child of its bundle, beside the one that it `follows`; it takes over what is `running` in its mode."""
         child: Child
-        if planned.manifest is not None and (planned.manifest.durable or planned.manifest.entry == NODEMANAGER_ENTRY):
+        if planned.manifest is not None and (planned.manifest.durable or durable_topics(planned.directory / "managed")):
             self._want_store(planned.name)
         if planned.mode == "node":
             elsewhere = None if follows else partial(self._elsewhere, planned)

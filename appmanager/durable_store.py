@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 from appmanager.orders import StoreAt
 from gridlink.bus.durable.settings import DOMAIN
 from gridlink.errors import ConfigInvalid, Refused, ServerUnreachable, StoreUnavailable, TrustInvalid
-from gridlink.node.leaf import configuration_file, plan_leaf, read_place, unnamed, write_leaf_file
+from gridlink.node.leaf import (
+    configuration_file,
+    plan_leaf,
+    read_place,
+    running_configuration,
+    unnamed,
+    write_leaf_file,
+)
 
 if TYPE_CHECKING:
     from appmanager.link import GuardianLink
@@ -37,17 +44,18 @@ class DurableStore:
             raise Refused(str(unnamed(self._site_file, f"{module}, which declares durable topics,")))
 
     def needed(self) -> None:
-        """Asks for the store where bundles of the managed directory declare durable topics, and it is to run here.
+        """Asks for the store, for a bundle that declares durable topics, if it is to run here.
 
         Raises Refused: its settings are wrong.
         """
         place = read_place(self._state)
         if place is not None and place.store == place.node:
-            self._start(place, wanted=False)
+            self._start(place, anew=False)
 
     async def started(self) -> StoreAt:
         """Returns when the store listens; a moment later the domain is reached through the site's servers.
 
+        Where site.json says something else of it than when it was started (MQTT, for one), it is started anew.
         Raises Refused: this site has none of its own, or its settings are wrong; StoreUnavailable: it doesn't start.
         Cancelled, it is started all the same.
         """
@@ -60,7 +68,7 @@ class DurableStore:
         if not place.store:
             raise Refused(str(unnamed(self._site_file, "a transfer")))
         if place.store == place.node:
-            self._start(place, wanted=True)
+            self._start(place, anew=True)
             try:
                 async with asyncio.timeout(LISTENS_WITHIN_S):
                     await self._link.store_listens()
@@ -71,13 +79,18 @@ class DurableStore:
                 ) from error
         return StoreAt(place.store, DOMAIN)
 
-    def _start(self, place: StorePlace, *, wanted: bool) -> None:
-        if not configuration_file(self._state).exists():
+    def _start(self, place: StorePlace, *, anew: bool) -> None:
+        """Has it run. `anew`: with what site.json says now, else as it runs."""
+        running, changed = running_configuration(self._state), False
+        if anew or not running:
             try:
-                plan = plan_leaf(self._managed, self._site_file, place.node, place.clustered, wanted=wanted)
+                plan = plan_leaf(
+                    self._managed, self._site_file, place.node, place.clustered, wanted=True, running=running
+                )
             except (ConfigInvalid, TrustInvalid, ServerUnreachable) as error:
                 raise Refused(str(error)) from error
             if plan is None:
-                return
-            write_leaf_file(self._state, plan, place)
-        self._link.start_store()
+                raise Refused(f"{self._site_file} names another machine for the store than when this node was started: "
+                              "start it again")  # fmt: skip
+            changed = write_leaf_file(self._state, plan, place)
+        self._link.start_store(anew=bool(running) and changed)

@@ -78,10 +78,13 @@ class GuardianLink:
         """Asks a child to end, and has it killed after `grace_s`."""
         self._order("stop", name, str(grace_s))
 
-    def start_store(self) -> None:
-        """Asks for the site's JetStream server, whose configuration is written. It may run already."""
+    def start_store(self, *, anew: bool = False) -> None:
+        """Asks for the site's JetStream server, whose configuration is written; `anew`: with another one than it has.
+
+        Else it may run already.
+        """
         self._store_listens.clear()
-        self._order("store", "-")
+        self._order("store", "anew" if anew else "-")
 
     async def store_listens(self) -> None:
         """Returns when the server that was asked for listens; `listen` must be running."""

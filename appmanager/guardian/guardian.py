@@ -164,12 +164,16 @@ class Guardian:
         self._servers.append(self._leaf)
         return True
 
-    def _start_leaf(self) -> None:
+    def _start_leaf(self, anew: bool) -> None:
         """The AppManager has written its configuration, and waits for it."""
         self._leaf_asked = True
-        if not self._gone_by_s and self._make_leaf() and self._leaf is not None:
+        if self._gone_by_s:
+            return
+        if self._make_leaf() and self._leaf is not None:
             self._leaf.start()
             self._replaced(self._leaf.name, self._leaf.pid)
+        elif anew and self._leaf is not None:
+            self._leaf.start_anew()
 
     # The node.
 
@@ -257,7 +261,7 @@ class Guardian:
             for child in self._named(name):
                 child.stop(float(words[0]))
         elif what == "store":
-            self._start_leaf()
+            self._start_leaf(anew=name == "anew")
         elif what == "status":
             self._systemd.status(words[0])
         elif what == "children":

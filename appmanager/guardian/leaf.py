@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from appmanager.guardian.log import Log
 
 MEMORY_LIMIT = "24MiB"  # it idles at 7; a thousand events a second took it to 26 with twice as much
+GRACE_S = 3.0  # to end, where another configuration waits
 PATIENT_S = 30.0  # between two starts of a server that ends again and again
 
 
@@ -26,6 +27,7 @@ class LeafServer(KeptServer):
     """One nats-server that others can do without."""
 
     ready = False  # it listens
+    _gone_by_s = 0.0  # it has been told to end by then, to be started with another configuration; 0: it hasn't
 
     def __init__(self, name: str, configuration_file: str, log: Log, replaced: Callable[[str, int], None]) -> None:
         super().__init__(name, configuration_file, log, replaced)
@@ -41,7 +43,10 @@ class LeafServer(KeptServer):
 
     def turn(self, now_s: float, turn_s: float) -> None:
         """See KeptServer."""
-        if self._due_s and now_s >= self._due_s:
+        if self._gone_by_s:
+            if now_s >= self._gone_by_s:
+                os.kill(self.pid, signal.SIGKILL)
+        elif self._due_s and now_s >= self._due_s:
             self._due_s = 0.0
             self.start()
             self._replaced(self.name, self.pid)
@@ -55,8 +60,21 @@ class LeafServer(KeptServer):
             self._log.error(f"{self.name} answers nobody: it is killed")
             os.kill(self.pid, signal.SIGKILL)
 
+    def start_anew(self) -> None:
+        """Has it read another configuration, by an end and a start: its listeners can't be had by a reload."""
+        self._log.info(f"{self.name} is started anew: its configuration is another one")
+        now_s = time.monotonic()
+        self.ready, self._due_s = False, now_s
+        self._probe.close()
+        if self.pid:
+            self._gone_by_s = now_s + GRACE_S
+            os.kill(self.pid, signal.SIGTERM)
+
     def ended(self) -> None:
         """See KeptServer."""
+        if self._gone_by_s:
+            self._server.pid, self._gone_by_s = 0, 0.0
+            return  # it is due
         said = "" if self.ready else f" ({self._server.last_words()})"
         self._server.pid, self.ready = 0, False
         self._probe.reset(time.monotonic())

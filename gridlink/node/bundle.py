@@ -58,6 +58,18 @@ def find_bundles(managed: Path) -> list[Path]:
     return sorted(path for path in managed.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
 
 
+def durable_topics(managed: Path) -> list[str]:
+    """The topics that bundles of a managed directory declare durable, those of NodeManagers in it included."""
+    found: set[str] = set()
+    for directory in find_bundles(managed) if managed.is_dir() else ():
+        try:
+            found.update(read_bundle(directory).manifest.durable)
+        except GridlinkError:
+            continue  # it doesn't run; the AppManager says why
+        found.update(durable_topics(directory / "managed"))
+    return sorted(found)
+
+
 def load_installed(bundle: Bundle) -> Loaded:
     """The class of a bundle whose package is one of this Python's own. Raises ModuleInvalid, StartFailed."""
     return Loaded(load_entry(bundle.manifest.entry))

@@ -20,8 +20,8 @@ from gridlink.bus.mqtt import MqttSettings, check
 from gridlink.bus.server import LOOPBACK
 from gridlink.codec import dumps
 from gridlink.config import read_json, typed
-from gridlink.errors import ConfigInvalid, GridlinkError, ServerUnreachable, TrustInvalid
-from gridlink.node.bundle import find_bundles, read_bundle
+from gridlink.errors import ConfigInvalid, ServerUnreachable, TrustInvalid
+from gridlink.node.bundle import durable_topics
 from gridlink.proxies.site import SiteDocument, read_site_file
 
 PLACE, CONFIGURATION = "nats/store.json", "jetstream/nats-server.conf"  # of `.gridlink`
@@ -60,11 +60,13 @@ def store_place(site_file: Path, site: str, node: str, clustered: bool) -> Store
     return StorePlace(site, node, clustered, store, free_port(), secrets.token_urlsafe(24))
 
 
-def plan_leaf(managed: Path, site_file: Path, node: str, clustered: bool, *, wanted: bool = False) -> LeafPlan | None:
+def plan_leaf(
+    managed: Path, site_file: Path, node: str, clustered: bool, *, wanted: bool = False, running: str = ""
+) -> LeafPlan | None:
     """What to start on this node; None where nothing asks for it, or another machine has it.
 
-    `wanted`: something asks for it that isn't in the managed directory. Raises ConfigInvalid, TrustInvalid and
-    ServerUnreachable.
+    `wanted`: something asks for it that isn't in the managed directory. `running`: the configuration of the store that
+    runs, which may hold the MQTT port. Raises ConfigInvalid, TrustInvalid and ServerUnreachable.
     """
     document = _document(site_file)
     settings = document.jetstream or JetStreamSettings()
@@ -75,7 +77,7 @@ def plan_leaf(managed: Path, site_file: Path, node: str, clustered: bool, *, wan
         return None
     if clustered and not settings.machine:
         raise unnamed(site_file, f"the durable topic {durable[0]!r}" if durable else "MQTT, JetStream or a transfer")
-    mqtt, passwords = _opened(document.mqtt, site_file.parent)
+    mqtt, passwords = _opened(document.mqtt, site_file.parent, running)
     return LeafPlan(settings, mqtt, passwords)
 
 
@@ -89,19 +91,6 @@ def unnamed(site_file: Path, what: str) -> ConfigInvalid:
 
 def _document(site_file: Path) -> SiteDocument:
     return read_site_file(site_file).document if site_file.exists() else SiteDocument()
-
-
-def durable_topics(managed: Path) -> list[str]:
-    """The topics that bundles of a managed directory declare durable, those of NodeManagers in it included."""
-    found: set[str] = set()
-    for directory in find_bundles(managed):
-        try:
-            found.update(read_bundle(directory).manifest.durable)
-        except GridlinkError:
-            continue  # it doesn't run; the AppManager says why
-        if (directory / "managed").is_dir():
-            found.update(durable_topics(directory / "managed"))
-    return sorted(found)
 
 
 def configuration_file(state: Path) -> Path:
@@ -129,14 +118,23 @@ def read_place(state: Path) -> StorePlace | None:
     return found
 
 
-def write_leaf_file(state: Path, plan: LeafPlan, place: StorePlace) -> None:
-    """Writes the store's configuration: it is to run from now on."""
+def write_leaf_file(state: Path, plan: LeafPlan, place: StorePlace) -> bool:
+    """Writes the store's configuration: it is to run from now on. Returns whether it is another than before."""
     file = configuration_file(state)
+    before = running_configuration(state)
     file.parent.mkdir(exist_ok=True)
     text = leaf_configuration(
         place.site, str(file.parent), place.port, place.password, plan.settings, plan.mqtt, plan.passwords or None
     )
-    write_privately(file, text)
+    if text != before:
+        write_privately(file, text)
+    return text != before
+
+
+def running_configuration(state: Path) -> str:
+    """What the store was started with; empty where it isn't to run."""
+    file = configuration_file(state)
+    return file.read_text() if file.exists() else ""
 
 
 def write_privately(file: Path, text: str) -> None:
@@ -146,7 +144,7 @@ def write_privately(file: Path, text: str) -> None:
         opened.write(text)
 
 
-def _opened(mqtt: MqttSettings | None, directory: Path) -> tuple[MqttSettings | None, dict[str, str]]:
+def _opened(mqtt: MqttSettings | None, directory: Path, running: str) -> tuple[MqttSettings | None, dict[str, str]]:
     """The MQTT listener with its files found, the passwords of its users, and its port tried."""
     if mqtt is None:
         return None, {}
@@ -156,6 +154,13 @@ def _opened(mqtt: MqttSettings | None, directory: Path) -> tuple[MqttSettings | 
             raise TrustInvalid(f"mqtt: {name}: expected a file that can be read, got {path}")
     check(mqtt, is_loopback(mqtt.listen))
     passwords = {name: _password(name, directory / file) for name, file in mqtt.users.items()}
+    if f'"listen":"{mqtt.listen}:{mqtt.port}"' not in running:
+        _try_port(mqtt)
+    found = replace(mqtt, certificate=paths.get("certificate", ""), key=paths.get("key", ""), ca=paths.get("ca", ""))
+    return found, passwords
+
+
+def _try_port(mqtt: MqttSettings) -> None:
     try:
         with socket.socket(socket.AF_INET6 if ":" in mqtt.listen else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -165,8 +170,6 @@ def _opened(mqtt: MqttSettings | None, directory: Path) -> tuple[MqttSettings | 
             f"{mqtt.listen}:{mqtt.port} can't be opened for MQTT ({error.strerror}): end what holds it, or set `port` "
             "of `mqtt` in site.json"
         ) from error
-    found = replace(mqtt, certificate=paths.get("certificate", ""), key=paths.get("key", ""), ca=paths.get("ca", ""))
-    return found, passwords
 
 
 def _files(mqtt: MqttSettings) -> dict[str, str]:

@@ -16,12 +16,13 @@ from appmanager.durable_store import DurableStore
 from appmanager.link import GuardianLink
 from gridlink.bus.nats import NatsBus
 from gridlink.errors import Refused
-from gridlink.node.leaf import StorePlace, write_place
+from gridlink.node.leaf import StorePlace, free_port, write_place
 from gridlink.testing import eventually
 from tests.acceptance.running import Running, bundle, good, running
 from tests.acceptance.test_provisioning import done
 from tests.gridlink.conftest import require_nats_server
 from tests.integration.durable_site import SINK, SOURCE, DurableSite
+from tests.integration.test_mqtt import client
 
 
 @pytest.fixture
@@ -91,6 +92,33 @@ async def test_the_store_is_started_for_whoever_asks_and_once(managed: Path) -> 
         assert node.file["pids"]["jetstream_server"] == store
         with pytest.raises(Refused, match="send this to appmanager@"):
             await node.sender.request("appmanager", "startStore")
+
+
+async def test_a_site_file_that_asks_for_mqtt_meanwhile_is_heeded_when_the_store_is_asked_for(managed: Path) -> None:
+    """It is started anew, with all that it holds; where nothing has changed, it isn't."""
+    async with running(managed) as node:
+        await node.all_running("plain")
+        await install(managed, "source", SOURCE, "process")
+        await install(managed, "sink", SINK, "process")
+        await node.all_running("plain", "source", "sink")
+        site = DurableSite(node)
+        await site.publish(0, 100, per_s=400)
+        await site.until(lambda: site.runs_done == 1, 20)
+        first, port = node.file["pids"]["jetstream_server"], free_port()
+        (managed / "site.json").write_text(json.dumps({"mqtt": {"port": port}}))
+        await start_store(node)
+        second = node.file["pids"]["jetstream_server"]
+        assert second != first
+        with client(port) as meter:
+            await asyncio.to_thread(meter.publish, "gl/site/topic/numbers/number", '{"value":100}', 1)
+        await site.publish(101, 100, per_s=400)
+        await site.until(lambda: {one.value for one in site.seen} == set(range(201)), 20)
+        await start_store(node)
+        assert node.file["pids"]["jetstream_server"] == second
+        (managed / "site.json").write_text(json.dumps({"mqtt": {"listen": "0.0.0.0"}}))
+        with pytest.raises(Refused, match="a listener beyond loopback needs TLS and users"):
+            await start_store(node)
+        assert node.file["pids"]["jetstream_server"] == second
 
 
 async def test_what_waits_for_the_store_is_on_loopback_and_wants_its_password(managed: Path) -> None:

@@ -52,7 +52,9 @@ class MqttClient:
 
 
 @contextmanager
-def client(port: int, user: str = "", password: str = "", ca: Path | None = None) -> Iterator[MqttClient]:
+def client(
+    port: int, user: str = "", password: str = "", ca: Path | None = None, host: str = "127.0.0.1"
+) -> Iterator[MqttClient]:
     """A client that is connected. Raises ConnectionRefusedError where the server doesn't let it in."""
     connected: queue.Queue[bool] = queue.Queue()
     made = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
@@ -62,7 +64,7 @@ def client(port: int, user: str = "", password: str = "", ca: Path | None = None
     if ca is not None:
         made.tls_set(str(ca), tls_version=ssl.PROTOCOL_TLS_CLIENT)
     found = MqttClient(made)
-    made.connect("127.0.0.1", port)
+    made.connect(host, port)
     made.loop_start()
     try:
         if not connected.get(timeout=10):

@@ -16,7 +16,7 @@ from gridlink.bus import wire
 from gridlink.bus.durable.document import STORE_WITHIN_S, store_subject, stream_name, topic_subject, with_id
 from gridlink.bus.durable.jetstream import JetStream, checked
 from gridlink.bus.raw import NoReply
-from gridlink.errors import Busy, GridlinkError, NotStored, StoreRefused, StoreUnavailable
+from gridlink.errors import Busy, ConnectionLost, GridlinkError, NotStored, StoreRefused
 from gridlink.message import Message
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Storing:
                 reason = error
             subject = store_subject(self._bus.site, self._topic, message.type)
             await self._pause(until_s)
-            if isinstance(reason, StoreUnavailable):
+            if not isinstance(reason, ConnectionLost):
                 await self._mend()
 
     async def _try(self, subject: str, body: bytes, headers: bytes) -> None:
@@ -90,7 +90,11 @@ class Storing:
             log.debug("no connection within the time for an event of %s", self._topic)  # the next try says so
 
     async def _mend(self) -> None:
-        """Makes the stream anew, if it is gone; a server that isn't there yet is left to the next try."""
+        """Makes the stream anew, if it is gone; a server that isn't there yet is left to the next try.
+
+        That nobody was there is said only where nobody at all listens: who looks at the whole site (`nats sub 'gl.>'`)
+        makes silence of it.
+        """
         try:
             await self._ensure()
         except (*NoReply, StoreRefused) as error:

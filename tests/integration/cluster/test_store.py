@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from functools import partial
@@ -60,3 +61,43 @@ async def test_events_cross_the_mesh_to_the_store_and_back_though_servers_are_ki
 
 def _stored(machine: Machine, more_than: int) -> bool:
     return len(noted(machine, "source", "stored")) > more_than
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.usefixtures("namespaces")
+async def test_a_killed_server_beside_the_store_holds_publishers_elsewhere_up_for_two_seconds_at_most(
+    tmp_path: Path,
+) -> None:
+    """The store is a leaf of that server alone: what it costs is the server's restart, and nothing that was stored."""
+    async with cluster(tmp_path, echo=(), prepare=prepare) as site:
+        h1, h2, h3 = (site.machines[name] for name in ("h1", "h2", "h3"))
+        events = 2 * EVENTS
+        order = {"first": 0, "count": events, "per_s": PER_S}
+        await site._senders["h2"].request("source", "publish", order)
+        gaps_s = []
+        for number in range(1, 4):
+            await eventually(partial(_stored, h2, number * 1500), timeout_s=60)
+            h1.kill("nats_server")
+            gaps_s.append(await _longest_gap_s(h2, within_s=5))
+        print(f"nothing was stored for {', '.join(f'{gap:.2f}' for gap in gaps_s)} s")
+        await eventually(lambda: "done" in noted(h2, "source", "stored"), timeout_s=90)
+        assert noted(h2, "source", "stored") == [*map(str, range(events)), "done"]
+        await eventually(lambda: len({line.split()[0] for line in noted(h3, "sink", "seen")}) == events, timeout_s=60)
+        values = [int(line.split()[0]) for line in noted(h3, "sink", "seen")]
+        assert list(dict.fromkeys(values)) == list(range(events))
+        assert max(gaps_s) <= 2
+
+
+async def _longest_gap_s(machine: Machine, within_s: float) -> float:
+    """How long nothing was stored at a stretch, within so long from now."""
+    file = machine.managed / ".gridlink" / "data" / "source" / "stored"
+    began_s = last_s = time.monotonic()
+    size, longest_s = file.stat().st_size, 0.0
+    while (now_s := time.monotonic()) - began_s < within_s or now_s - last_s > 0.5:
+        if file.stat().st_size != size:
+            size, longest_s, last_s = file.stat().st_size, max(longest_s, now_s - last_s), now_s
+        if now_s - last_s > 30:
+            return now_s - last_s
+        await asyncio.sleep(0.01)
+    return longest_s

@@ -95,6 +95,21 @@ async def test_a_store_that_comes_back_gets_what_waited_for_it(tmp_path: Path, t
         await bus.aclose()
 
 
+async def test_a_stream_that_is_gone_is_made_anew_though_somebody_looks_at_the_whole_site(
+    bus: NatsBus, topics: DurableTopics, topic: str, shared_store: Store
+) -> None:
+    """`nats sub 'gl.>'` listens where the stream did: nobody says that it is gone, and nobody answers."""
+    looks = NatsBus("test", "n2")
+    await looks.connect(shared_store.url)
+    await looks.listen("gl.test.>", lambda _: None)
+    await topics.ensure(topic)
+    await JetStream(bus.raw()).call(f"STREAM.DELETE.{stream_name(topic)}")
+    async with asyncio.timeout(5):
+        await publisher(topics, topic)(event(topic, 1))
+    assert await stored(bus, topic) == 1
+    await looks.aclose()
+
+
 async def test_what_nobody_stores_in_time_raises_not_stored(
     shared_server: Server, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
