@@ -59,7 +59,7 @@ class Guards:
         if lost:
             sys.modules.update(lost)
             names = ", ".join(sorted(lost)[:5]) + (", …" if len(lost) > 5 else "")
-            log.error("%s took %d modules out of sys.modules (%s): they are put back", whose, len(lost), names)
+            log.error("%s took %s out of sys.modules, which belongs to all of this node: put back", whose, names)
 
     def learn(self) -> None:
         """Takes what has been imported by now for what is to stay; the bundles' own come and go."""

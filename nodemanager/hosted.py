@@ -77,7 +77,10 @@ class HostedModule:
         self.state, self.reason = state, reason
         if state is State.FAILED:
             self._loader.unload(self.name)
-        self._manager.log.error("%s is %s: %s", self.name, state, reason)
+        if self.needs_process:
+            self._manager.log.warning("%s can't live in this interpreter: %s", self.name, self.needs_process)
+        else:
+            self._manager.log.error("%s is %s: %s", self.name, state, reason)
         await self._manager.hosting.announce(self._entry(state, reason))
         self.settled.set()
 

@@ -118,7 +118,10 @@ class Confinement:
         if not cgroups.number_in(os.path.join(place, file), "oom_kill"):
             return ""
         mib = self._memory_bytes // MIB
-        return f"it was killed at its memory limit of {mib} MiB: look for what it keeps, or raise resources.memory_mib"
+        return (
+            f"it was killed at its memory limit of {mib} MiB (resources.memory_mib, and 24 for the interpreter): look "
+            "for what it keeps, or raise resources.memory_mib"
+        )
 
     def close(self) -> None:
         """Says how long the limit of processor time held the child back, and removes the cgroups."""

@@ -24,7 +24,7 @@ ASK_BEFORE_S = 0.5  # the limit
 LONGEST_TURN_S = 0.5  # the guardian was held up itself where one takes longer: so much of it counts
 MOST_LINES = 24
 IMPORTING = "<frozen importlib._bootstrap"
-FATAL = "Fatal Python error: "
+FATAL, BEAT = "Fatal Python error: ", "."
 HELD_UP = ("T", "t", "D", "Z")  # stopped, traced, waiting for a disk, gone
 
 
@@ -80,6 +80,8 @@ class Silence:
 
         The answer to DUMP_SIGNAL, or the last words of a process that crashes.
         """
+        if self._fatal and line == BEAT:  # it lives: a child of its own wrote that
+            self._fatal, self.stack = False, []
         if line.startswith(FATAL):
             self._fatal, self._holds, self.stack = True, "", []
         if not line.startswith("  File "):

@@ -111,7 +111,7 @@ class Inbox:
             if isinstance(error, MemoryError):
                 self._on_full()
             log.exception("%s: the handler of %s raised", self._name, message.type)
-            result = HandlerFailed(f"{self._name}, {message.type}: {type(error).__name__}: {error}")
+            result = HandlerFailed(f"{self._name}, {message.type}: {type(error).__name__}: {error}".removesuffix(": "))
         finally:
             self._tasks.leave(own.pop())
             self._in_flight -= 1

@@ -88,7 +88,7 @@ def load_alone(bundle: Bundle) -> Loaded:
         from gridlink.node.foreign import hint  # noqa: PLC0415 - where an import failed
 
         if more := hint(bundle.directory):
-            raise ModuleInvalid(f"{error}{more}") from error
+            raise ModuleInvalid(f"{more}{error}") from error
         raise
 
 

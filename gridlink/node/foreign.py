@@ -11,7 +11,7 @@ _MACHINES = {3: "x86", 40: "armhf", 62: "x86_64", 183: "aarch64", 243: "riscv64"
 
 
 def hint(directory: Path) -> str:
-    """`; FILE is for aarch64, this is x86_64: …` where a bundle brings such a library, else nothing."""
+    """`FILE is for aarch64, this is x86_64: …; ` where a bundle brings such a library, else nothing."""
     own = _machine(Path(sys.executable))
     for folder, _, files in os.walk(directory):
         for name in sorted(files):
@@ -19,7 +19,7 @@ def hint(directory: Path) -> str:
                 machine = _machine(Path(folder, name))
                 if machine and own and machine != own:
                     file = Path(folder, name).relative_to(directory)
-                    return f"; {file} is for {machine}, this is {own}: pack the bundle for this machine"
+                    return f"{file} is for {machine}, this is {own}: pack the bundle for this machine; "
     return ""
 
 

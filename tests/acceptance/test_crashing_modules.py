@@ -62,6 +62,15 @@ CRASHER = (
                     at += 1 << 20
                 except BaseException:
                     continue
+        elif how == "child":
+            child = os.fork()
+            if not child:
+                ctypes.string_at(0)
+            os.waitpid(child, 0)
+        elif how == "keep":
+            kept = []
+            while True:
+                kept.append(bytes(1 << 20))
         elif how == "exit":
             os._exit(9)
 """
@@ -203,6 +212,44 @@ async def test_one_for_whom_the_kernel_kills_the_node_for_memory_is_named(manage
         await eventually(lambda: reports.heard, timeout_s=10)
         assert reports.heard[0]["module"] == "crasher"
         assert "the machine, or its cgroup, had no memory left" in reports.heard[0]["how"]
+        await node.all_running("crasher", "innocent")
+        assert node.stop() == 0
+
+
+def may_have_mib(pid: int) -> float:
+    """The private memory that a process may have."""
+    line = next(
+        line for line in Path(f"/proc/{pid}/limits").read_text().splitlines() if line.startswith("Max data size")
+    )
+    soft = line.split()[3]
+    return float("inf") if soft == "unlimited" else int(soft) / (1 << 20)
+
+
+async def test_a_cgroup_that_leaves_less_than_the_machine_bounds_a_node_too(managed: Path) -> None:
+    """In a container the kernel would kill the node otherwise, and nobody could say for whom."""
+    async with running(managed) as node:
+        await node.all_running("crasher", "innocent")
+        pid, before_mib = node.file["pids"]["node"], may_have_mib(node.file["pids"]["node"])
+        with cgroup(limit_mib=150) as place:
+            (place / "cgroup.procs").write_text(str(pid))
+            await eventually(lambda: may_have_mib(pid) < before_mib / 2, timeout_s=10)
+            await crash(node, "keep")
+            await eventually(partial(another_node, node, pid), timeout_s=10)
+        entries = {entry.name: entry for entry in await node.all_running("crasher", "innocent")}
+        assert entries["crasher"].mode == "fork"
+        assert "it filled the memory of its node" in entries["crasher"].reason
+        assert node.stop() == 0
+
+
+async def test_a_crash_of_a_child_of_a_module_is_not_the_nodes(managed: Path) -> None:
+    """It has the node's pipes: what it writes there as it dies must not pass for the node's last words."""
+    async with running(managed) as node:
+        await node.all_running("crasher", "innocent")
+        pid = node.file["pids"]["node"]
+        await node.sender.request("crasher", "crash", "child", timeout_s=3)
+        await crash(node, "SIGSEGV")  # the node's own is still heard, and named
+        await eventually(partial(another_node, node, pid), timeout_s=10)
+        assert node.output().count("node crashed: crasher") == 1
         await node.all_running("crasher", "innocent")
         assert node.stop() == 0
 

@@ -54,6 +54,9 @@ async def test_systemd_hears_of_the_start_of_faults_and_of_the_end(
     with listening(address) as systemd:
         async with running(managed) as node:
             await node.all_running("inside", "apart")
+            # The AppManager's words and the node's come by two pipes, each assignment is a datagram of its own: all of
+            # them have to have come, in whatever order of the three.
+            await eventually(lambda: {"READY=1", "WATCHDOG=1"} <= set(systemd.all()), timeout_s=10)
             await eventually(lambda: systemd.status() == "2 of 2 bundles are RUNNING", timeout_s=10)
             said = systemd.all()
             assert said.count("READY=1") == 1

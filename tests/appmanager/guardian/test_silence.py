@@ -159,6 +159,14 @@ def test_a_crash_is_named_by_the_stack_that_the_process_writes(tmp_path: Path) -
     assert "(killed by SIGSEGV)" in one.silence.why
 
 
+def test_the_last_words_of_a_child_of_its_own_are_not_its(held: Held) -> None:
+    """A module may fork: the node lives on, and is heard."""
+    for line in ("Fatal Python error: Segmentation fault", '  File "/b/hog.py", line 3 in f', "Extension modules: x"):
+        assert held.silence.hear_stack(line)
+    assert not held.silence.hear_stack(".")
+    assert held.silence.stack == []
+
+
 def test_a_crash_that_no_module_was_in_names_nobody(tmp_path: Path) -> None:
     """It may be ours, or the interpreter's."""
     one = Held(tmp_path, CRASH)
