@@ -12,6 +12,8 @@ from appmanager.orders import (
     Ended,
     History,
     HistoryOrder,
+    Inventory,
+    InventoryOrder,
     RollbackOrder,
     RunOrder,
     UninstallOrder,
@@ -95,3 +97,8 @@ class Operated(Module[Config]):
     async def history(self, order: HistoryOrder) -> History:
         """The commands on record, the oldest first."""
         return await self._asked().history(order)
+
+    @request("inventory")
+    async def inventory(self, order: InventoryOrder) -> Inventory:
+        """The modules with their versions, digests, configurations and modes: what `gridlink apply` compares."""
+        return await self._asked().inventory(order)

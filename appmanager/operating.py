@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict, deque
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from appmanager.inventory import inventory
 from appmanager.module_host import ModuleHost
 from appmanager.operated import TOPIC
 from appmanager.orders import (
@@ -21,6 +22,8 @@ from appmanager.orders import (
     Ended,
     History,
     HistoryOrder,
+    Inventory,
+    InventoryOrder,
     Recorded,
     RollbackOrder,
     RunOrder,
@@ -34,7 +37,7 @@ from appmanager.provisioning.engine import Engine
 from appmanager.provisioning.machine import End, Kind, Step
 from appmanager.provisioning.outcome import Outcome, Progress, Recovered
 from appmanager.provisioning.plan import Order
-from appmanager.running import Runner
+from appmanager.running import STEPS_OF, Runner
 from appmanager.store.disk import RealDisk
 from appmanager.store.record import Record
 from gridlink.errors import Busy, GridlinkError
@@ -57,7 +60,7 @@ class Operating:
         managed, disk = Path(manager.config.managed), RealDisk()
         layout = manager.layout()
         self._host = ModuleHost(manager, disk, self._received)
-        protected = (*PROTECTED, manager.instance.partition("@")[0])
+        self._protected = protected = (*PROTECTED, manager.instance.partition("@")[0])
         self._engine = Engine(
             disk, layout, self._host, protected=protected, limits=lambda: limits_on(managed), report=self._report
         )
@@ -65,6 +68,7 @@ class Operating:
         self._record = Record(disk, layout.record)
         self._runner = Runner(manager, protected)
         self._outcomes: dict[str, asyncio.Future[Ended]] = {}
+        self._last: dict[str, str] = {}  # the id of the command that ended last, by module
         self._runs: OrderedDict[str, asyncio.Future[Ended]] = OrderedDict()
 
     async def bundle(self, word: Word, order: BundleOrder) -> Ended:
@@ -76,6 +80,7 @@ class Operating:
             order.module,
             digest=order.digest,
             source=order.source,
+            config=order.config,
             settings=order.settings,
             older=order.older,
             who=order.who,
@@ -115,7 +120,7 @@ class Operating:
             who=order.who,
             expires_s=order.expires_s,
         )
-        return await self._ask(known)
+        return await self._ask(known, order.dry_run)
 
     async def run(self, word: Word, order: RunOrder) -> Ended:
         """Start, stop, restart, kill. Raises Busy: something else is being done to that module."""
@@ -124,6 +129,8 @@ class Operating:
             self._runner.check(order.module, word, order.yes)
             if order.module in self._manager.moving:
                 raise Busy(f"{order.module}: another command is being carried out: wait for its end")
+            if order.dry_run:
+                return Ended(order.id, order.module, word, "dry run", steps=STEPS_OF[word])
             known = self._runs[order.id] = asyncio.get_running_loop().create_future()
             while len(self._runs) > REMEMBERED:
                 self._runs.popitem(last=False)
@@ -156,6 +163,11 @@ class Operating:
             del fields["before"]
             found.append(Recorded(**fields))
         return History(tuple(found), verified)
+
+    async def inventory(self, order: InventoryOrder) -> Inventory:
+        """What there is, and which command ended last."""
+        found = await inventory(self._manager, self._record, self._protected, order)
+        return replace(found, last={**found.last, **self._last})
 
     def resume(self, recovered: list[Recovered]) -> None:
         """Goes on with what a former AppManager had begun, and tells what became of the rest."""
@@ -211,6 +223,7 @@ class Operating:
 
     def _tell(self, outcome: Outcome) -> None:
         ended = _ended(outcome)
+        self._last[outcome.module] = outcome.id
         told = self._outcomes.pop(outcome.id, None)
         if told is not None:
             told.set_result(ended)

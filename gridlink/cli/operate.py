@@ -6,6 +6,7 @@ A command has an id. After a lost link it is asked again with the same one, and 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import getpass
 import secrets
 import time
@@ -22,6 +23,7 @@ from gridlink.bus.protocol import Answer
 from gridlink.cli.call import CallFailed, explained, ready
 from gridlink.cli.options import Options
 from gridlink.cli.output import print_json
+from gridlink.cli.rollout import is_several
 from gridlink.cli.session import Session, session
 from gridlink.cli.steps import Steps
 from gridlink.codec import codec
@@ -39,7 +41,9 @@ from gridlink.message import Message
 
 ASK_S = 10.0
 AGAIN_S = 0.2
+PRESENT_S = 6.0
 ROLE = "appmanager"
+SUCCEEDED = ("done", "dry run")
 EXPIRES = click.option(
     "--expires",
     "expires_s",
@@ -65,16 +69,28 @@ def who() -> str:
 
 async def ask(options: Options, type: str, order: dict[str, Any], as_json: bool, expires_s: float = 600.0) -> None:
     """Has a command carried out and shows its steps and its outcome. Raises CallFailed with the reason."""
+    if is_several(options.site):
+        from gridlink.cli.waves import ask_sites  # noqa: PLC0415 - for several sites alone
+
+        await ask_sites(options, type, order, as_json, expires_s)
+        return
     async with session(options) as site:
-        to = appmanager(site, order["module"])
         with Steps(order["module"], as_json) as steps:
-            heard = Heard(order["id"], steps.begun)
-            subscription = await site.bus.subscribe(address.topic(TOPIC), "step", heard)
-            try:
-                ended = await _until_ended(site, to, type, order, expires_s)
-            finally:
-                await subscription.aclose()
+            ended = await carried_out(site, type, order, steps.begun, expires_s)
     show(ended, as_json)
+
+
+async def carried_out(
+    site: Session, type: str, order: dict[str, Any], begun: Callable[[Begun], None], expires_s: float
+) -> Ended:
+    """Has a command carried out at one site, whatever becomes of it. Raises CallFailed, Refused: nothing was begun."""
+    await present(site)
+    to = appmanager(site, order["module"])
+    subscription = await site.bus.subscribe(address.topic(TOPIC), "step", Heard(order["id"], begun))
+    try:
+        return await _until_ended(site, to, type, order, expires_s)
+    finally:
+        await subscription.aclose()
 
 
 async def _until_ended(site: Session, to: str, type: str, order: dict[str, Any], expires_s: float) -> Ended:
@@ -93,6 +109,13 @@ async def _until_ended(site: Session, to: str, type: str, order: dict[str, Any],
             await site.bus.connected()
         except GridlinkError as error:
             raise explained(error, to, type) from error
+
+
+async def present(site: Session) -> None:
+    """Returns when an AppManager is seen: a far site's first word may be lost on the way, the next one come late."""
+    if site.where.managed is None and not site.registry.find(role=ROLE):
+        with contextlib.suppress(RequestTimeout):
+            await site.registry.wait_for(role=ROLE, timeout_s=PRESENT_S)
 
 
 def appmanager(site: Session, module: str = "") -> str:
@@ -134,14 +157,21 @@ def show(ended: Ended, as_json: bool) -> None:
     """Prints an outcome. Raises CallFailed, unless it is done."""
     if as_json:
         print_json(asdict(ended), indent=False)
-    elif ended.end == "dry run":
-        click.echo(f"{ended.kind} {ended.module}{_versions(ended)} would take the steps {', '.join(ended.steps)}")
-    elif ended.end == "done":
+    if ended.end not in SUCCEEDED:
+        raise CallFailed(line_of(ended))
+    if not as_json:
+        click.echo(line_of(ended))
+
+
+def line_of(ended: Ended) -> str:
+    """An outcome as a line for people."""
+    if ended.end == "dry run":
+        return f"{ended.kind} {ended.module}{_versions(ended)} would take the steps {', '.join(ended.steps)}"
+    if ended.end == "done":
         more = f" ({ended.reason})" if ended.reason else ""
-        click.echo(f"{ended.module}: {ended.kind} done{_versions(ended)}{more}")
-    if ended.end not in ("done", "dry run"):
-        at = f" in step {ended.step}" if ended.step else ""
-        raise CallFailed(f"{ended.kind} {ended.module} {ended.end}{at}: {ended.reason}")
+        return f"{ended.module}: {ended.kind} done{_versions(ended)}{more}"
+    at = f" in step {ended.step}" if ended.step else ""
+    return f"{ended.kind} {ended.module} {ended.end}{at}: {ended.reason}"
 
 
 def _versions(ended: Ended) -> str:

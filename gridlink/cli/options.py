@@ -26,13 +26,18 @@ class NodeNotFound(GridlinkError):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`-C DIR`, `--nats URL`, `--site`, `--machine` and `--site-file`; empty where they weren't given."""
+    """`-C DIR`, `--nats URL`, `--site`, `--machine` and `--site-file`; empty where they weren't given.
+
+    `wave`, `stop_on_failure`: of a command over several sites, see gridlink.cli.sites.
+    """
 
     directory: Path | None = None
     url: str = ""
     site: str = ""
     machine: str = ""
     site_file: Path | None = None
+    wave: int | None = None
+    stop_on_failure: bool = False
 
     @property
     def managed(self) -> Path:

@@ -11,6 +11,7 @@ from gridlink.cli.operate import DRY_RUN, EXPIRES, YES, ask, new_id, who
 from gridlink.cli.options import Options
 from gridlink.cli.output import JSON
 from gridlink.cli.session import run
+from gridlink.cli.sites import over_sites
 from gridlink.codec import loads
 from gridlink.config import read_json
 from gridlink.errors import GridlinkError, PayloadInvalid, Refused
@@ -28,6 +29,7 @@ SET = click.option(
 @DRY_RUN
 @JSON
 @click.pass_obj
+@over_sites
 def install(
     options: Options, file: Path, settings: tuple[str, ...], expires_s: float, dry_run: bool, as_json: bool
 ) -> None:
@@ -47,6 +49,7 @@ def install(
 @DRY_RUN
 @JSON
 @click.pass_obj
+@over_sites
 def update(
     options: Options,
     file: Path,
@@ -73,6 +76,7 @@ def update(
 @DRY_RUN
 @JSON
 @click.pass_obj
+@over_sites
 def configure(
     options: Options,
     module: str,
@@ -102,6 +106,7 @@ def configure(
 @DRY_RUN
 @JSON
 @click.pass_obj
+@over_sites
 def uninstall(
     options: Options, module: str, purge: bool, yes: bool, expires_s: float, dry_run: bool, as_json: bool
 ) -> None:
@@ -115,11 +120,15 @@ def uninstall(
 @click.option("--to", default="", metavar="VERSION", help="One of those that are kept; the last one.")
 @click.option("--keep-state", is_flag=True, help="Go on with the present state, not the kept one.")
 @EXPIRES
+@DRY_RUN
 @JSON
 @click.pass_obj
-def rollback(options: Options, module: str, to: str, keep_state: bool, expires_s: float, as_json: bool) -> None:
+@over_sites
+def rollback(
+    options: Options, module: str, to: str, keep_state: bool, expires_s: float, dry_run: bool, as_json: bool
+) -> None:
     """Go back to a former version of a module, and to the state that it had."""
-    order = {"module": module, "to": to, "keep_state": keep_state}
+    order = {"module": module, "to": to, "keep_state": keep_state, "dry_run": dry_run}
     run(ask(options, "rollback", {**order, **_asked(expires_s)}, as_json, expires_s))
 
 
