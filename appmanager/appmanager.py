@@ -210,6 +210,7 @@ class AppManager(Children):
 
             document = read_site_file(Path(self.hosting.site_file)).document
             self._users, modes, untrusted = document.users, dict(document.hosting.modes), document.hosting.untrusted
+            self.transfer_bytes_per_s = document.transfer.bytes_per_s
         return Policy(
             config.mode,
             config.nodemanager,

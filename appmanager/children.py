@@ -38,6 +38,7 @@ class Children(Operated):
         self._policy = Policy()
         self._users: Mapping[str, str] = {}  # of the operating system, by module
         self.moving: set[str] = set()  # modules that something is being done to
+        self.transfer_bytes_per_s = 0.0  # of bundles from a store; 0: as fast as it goes
 
     @property
     def planned(self) -> Sequence[Planned]:

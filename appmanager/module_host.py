@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,9 +22,9 @@ from appmanager.packed.host_process import ask
 from appmanager.packed.names import CONTENTS
 from appmanager.preflight.preflight import preflight
 from appmanager.provisioning.blocking import in_thread
-from appmanager.provisioning.local_file import receive_file
 from appmanager.provisioning.machine import Kind, Step
-from appmanager.provisioning.plan import Order, Plan
+from appmanager.provisioning.plan import Plan
+from appmanager.receiving import Received, Receiver
 from appmanager.site_look import look
 from appmanager.store.disk import Disk
 from gridlink.errors import Busy, GridlinkError, Refused, StartFailed
@@ -43,27 +42,19 @@ POSTPONED_S = 60.0  # by a module's own busy()
 AGAIN_S = 0.25
 HEALTH_S = 2.0
 GONE_WITHIN_S = 5.0
-MIB = 1024 * 1024
 
 
 class ModuleHost:
-    """Keeps appmanager.provisioning.host.Host. `received(order, bytes)` hears of what has come of a bundle."""
+    """Keeps appmanager.provisioning.host.Host. `received` hears of what has come of a bundle."""
 
-    def __init__(self, manager: AppManager, disk: Disk, received: Callable[[Order, int], None]) -> None:
-        self._manager, self._disk, self._received = manager, disk, received
+    def __init__(self, manager: AppManager, disk: Disk, received: Received) -> None:
+        self._manager, self._receiver = manager, Receiver(manager, disk, received)
         self._held: dict[str, Child] = {}  # that wait for whoever follows them
         self._was: dict[str, Planned] = {}  # what ran before the command
 
     async def receive(self, plan: Plan, into: Path) -> None:
-        """See Host. From a file of this machine; a store (`store:…`, appmanager.transfer) would be asked from here."""
-        order, said = plan.order, [0]
-
-        def progress(received_bytes: int) -> None:
-            if received_bytes - said[0] >= MIB:
-                said[0] = received_bytes
-                self._received(order, received_bytes)
-
-        await receive_file(self._disk, Path(order.source), into, order.digest, progress=progress)
+        """See Host."""
+        await self._receiver.receive(plan, into)
 
     async def preflight(self, plan: Plan, staged: Path) -> None:
         """See Host."""

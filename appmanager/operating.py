@@ -35,7 +35,7 @@ from appmanager.provisioning.blocking import in_thread, said
 from appmanager.provisioning.commands import Answer, Commands
 from appmanager.provisioning.engine import Engine
 from appmanager.provisioning.machine import End, Kind, Step
-from appmanager.provisioning.outcome import Outcome, Progress, Recovered
+from appmanager.provisioning.outcome import Outcome, Progress, Recovered, percent_of
 from appmanager.provisioning.plan import Order
 from appmanager.running import STEPS_OF, Runner
 from appmanager.store.disk import RealDisk
@@ -234,8 +234,12 @@ class Operating:
     def _report(self, progress: Progress) -> None:
         self._publish("step", Begun(**{**asdict(progress), "kind": progress.kind.value, "step": progress.step.value}))
 
-    def _received(self, order: Order, received_bytes: int) -> None:
-        self._report(Progress(order.id, order.module, order.kind, Step.RECEIVE, 0, received_bytes))
+    def _received(self, order: Order, received_bytes: int, of_bytes: int, waits: str) -> None:
+        percent = percent_of(order.kind, Step.RECEIVE, received_bytes / of_bytes if of_bytes else 0.0)
+        step = Progress(order.id, order.module, order.kind, Step.RECEIVE, percent, received_bytes, of_bytes, waits)
+        self._report(step)
+        if waits:
+            self._manager.log.warning("%s %s waits: %s", order.kind, order.module, waits)
 
     def _publish(self, type: str, what: Begun | Ended) -> None:
         self._manager.tasks.spawn(self._manager.bus.publish(TOPIC, type, what), name=f"{TOPIC}.{type}")

@@ -82,6 +82,7 @@ class RunOrder:
     module: Name
     yes: bool = False
     who: str = ""
+    expires_s: float = EXPIRES_S
     dry_run: bool = False
 
 
@@ -105,7 +106,10 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A step of a command is begun, or a part of it is done. `percent`: of all steps; `done_bytes`: of this one."""
+    """A step of a command is begun, or a part of it is done. `percent`: of all steps; `done_bytes`: of this one.
+
+    `of_bytes`: how many that will be, 0 where it isn't known. `waits`: why it doesn't go on now, a lost link say.
+    """
 
     id: str
     module: str
@@ -113,6 +117,8 @@ class Begun:
     step: str
     percent: int
     done_bytes: int = 0
+    of_bytes: int = 0
+    waits: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Which module a packed bundle is, and its digest, without unpacking it."""
+"""Which module and version a packed bundle is, and its digest, without unpacking it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from appmanager.packed.reader import PackedBundle
 from appmanager.store.disk import RealDisk
 
 
-def about(file: Path) -> tuple[str, str]:
-    """The module's name and the bundle's digest. Raises BundleInvalid, OSError."""
+def about(file: Path) -> tuple[str, str, str]:
+    """The module's name, its version and the bundle's digest. Raises BundleInvalid, OSError."""
     try:
         with PackedBundle(RealDisk(), file, Limits()) as packed:
             digest, first = hashlib.sha256(), bytearray()
@@ -24,4 +24,4 @@ def about(file: Path) -> tuple[str, str]:
             header = read_header(bytes(first).partition(b"\n")[0] + b"\n")
     except BundleInvalid as error:
         raise BundleInvalid(f"{file.name}: {error}") from error
-    return header.name, digest.hexdigest()
+    return header.name, header.version, digest.hexdigest()

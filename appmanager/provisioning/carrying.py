@@ -11,10 +11,11 @@ from typing import Any
 from appmanager.provisioning.blocking import in_thread, said
 from appmanager.provisioning.change import Change
 from appmanager.provisioning.host import Host
-from appmanager.provisioning.machine import STEPS, TOUCHES, End, Event, Step, advance, first
-from appmanager.provisioning.outcome import Outcome, Progress
+from appmanager.provisioning.machine import TOUCHES, End, Event, Step, advance, first
+from appmanager.provisioning.outcome import Outcome, Progress, percent_of
 from appmanager.provisioning.plan import Plan
 from appmanager.store.disk import Disk
+from appmanager.store.incoming import forget_but
 from appmanager.store.journal import Journal, JournalUncertain
 from appmanager.store.layout import Layout
 from appmanager.store.tree import read_whole
@@ -44,6 +45,7 @@ class Carrying:
         self._plan, self._becomes = plan, plan.becomes
         self._begun: list[Step] = []
         self._step = first(plan.kind)
+        self._expired = False  # while it was receiving
         self._loop, self._done_bytes = asyncio.get_running_loop(), 0
         self._change = change(self._moved)
 
@@ -103,6 +105,9 @@ class Carrying:
         return ""
 
     def _undo(self) -> None:
+        if self._expired:  # nothing was done but receiving: who asks again goes on where it was
+            forget_but(self._disk, self._layout.incoming(self._plan.module).parent, self._journal.modules())
+            return
         with contextlib.suppress(OSError):  # a full disk: what was begun is in the journal, and can be undone twice
             self._journal.write(self._plan.module, Step.UNDO)
         self._change.undo(frozenset(self._begun))
@@ -147,7 +152,10 @@ class Carrying:
             async with asyncio.timeout(order.expires_s):
                 await self._host.receive(self._plan, self._layout.incoming(order.module))
         except TimeoutError as error:
-            raise RequestTimeout(f"the bundle did not come within {order.expires_s:g} s: ask again") from error
+            self._expired = True
+            raise RequestTimeout(
+                f"the bundle did not come within {order.expires_s:g} s: ask again: what has come is kept"
+            ) from error
 
     def _moved(self, done_bytes: int) -> None:
         """Called in the thread that works on the disk."""
@@ -156,9 +164,7 @@ class Carrying:
             self._loop.call_soon_threadsafe(self._say, done_bytes)
 
     def _say(self, done_bytes: int = 0, step: Step | None = None) -> None:
-        steps = STEPS[self._plan.kind]
-        percent = 100 * steps.index(self._step) // len(steps)
-        order = self._plan.order
+        percent, order = percent_of(self._plan.kind, self._step), self._plan.order
         self._report(Progress(order.id, order.module, order.kind, step or self._step, percent, done_bytes))
 
     def _outcome(self, end: End, reason: str, step: Step | None) -> Outcome:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from appmanager.provisioning.machine import End, Kind, Step
+from appmanager.provisioning.machine import STEPS, End, Kind, Step
 from appmanager.provisioning.plan import Order
 from appmanager.store.record import Entry
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A step is begun, or a part of it is done. `percent`: of all steps; `done_bytes`: of what a step moves."""
+    """A step is begun, or a part of it is done. `percent`: of all steps; `done_bytes`, `of_bytes`: what a step moves.
+
+    `waits`: why it doesn't go on now.
+    """
 
     id: str
     module: str
@@ -19,6 +22,8 @@ class Progress:
     step: Step
     percent: int
     done_bytes: int = 0
+    of_bytes: int = 0
+    waits: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +51,9 @@ class Recovered:
 def outcome_of(entry: Entry) -> Outcome:
     """The outcome of a command that is on record."""
     return Outcome(entry.id, entry.module, Kind(entry.kind), End(entry.outcome), entry.reason)
+
+
+def percent_of(kind: Kind, step: Step, done: float = 0.0) -> int:
+    """How far a command is that is in a step, of which a part (0 to 1) is `done`."""
+    steps = STEPS[kind]
+    return int(100 * (steps.index(step) + done) / len(steps))

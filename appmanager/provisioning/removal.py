@@ -8,6 +8,7 @@ from pathlib import Path
 from appmanager.provisioning.machine import Step
 from appmanager.provisioning.plan import Plan
 from appmanager.store.disk import Disk
+from appmanager.store.incoming import forget
 from appmanager.store.layout import BUNDLE, Layout
 from appmanager.store.tree import make_directory, move, remove_durably
 from appmanager.store.versions import Versions
@@ -46,6 +47,7 @@ class Removal:
         """Deletes all that there is of it; its data, if that was asked for."""
         module, versions = self._plan.module, Versions(self._disk, self._layout)
         versions.prune(module, 0)
+        forget(self._disk, self._layout.incoming(module))  # what had come of an order that expired
         own = [self._layout.versions(module), self._layout.state(module), self._layout.accepted(module)]
         if self._plan.order.purge:
             own.append(self._layout.data(module))

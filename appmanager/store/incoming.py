@@ -6,6 +6,7 @@ cut off: it may be garbage, and a transfer that began with garbage would have to
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -98,3 +99,10 @@ def forget(disk: Disk, file: Path) -> None:
     """Removes what has come."""
     remove_durably(disk, progress_of(file))
     remove_durably(disk, file)
+
+
+def forget_but(disk: Disk, directory: Path, modules: Collection[str]) -> None:
+    """Removes what has come for other modules than these, so that what is kept of orders that expired is bounded."""
+    for name in disk.names(directory):
+        if name.partition(".")[0] not in modules:
+            remove_durably(disk, directory / name)

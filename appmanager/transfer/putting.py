@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from appmanager.provisioning.blocking import in_thread
+from appmanager.provisioning.pace import Pace
 from appmanager.transfer.reference import CHUNK_BYTES, MOST_CHUNKS, Bounds, Reference, stream_config, stream_name
 from appmanager.transfer.waiting import Patience
 from gridlink.bus.durable.jetstream import JetStream, checked
@@ -30,13 +31,16 @@ async def put(
     *,
     domain: str = DOMAIN,
     bounds: Bounds = Bounds(),  # noqa: B008 - frozen
+    bytes_a_s: float = 0.0,
     progress: Callable[[int, int], None] = lambda sent_bytes, size_bytes: None,
     waiting: Callable[[str], None] = lambda reason: None,
 ) -> Reference:
     """Returns when the whole file is in the site's stream of the store `domain`, which `jetstream` reaches.
 
     Put again after it was cut off, it goes on. `bounds`: of a stream that is made for it; one that is there keeps its
-    own. `waiting` is told why nothing goes. Raises Refused: the file can't be read, changes while it is read, or the
+    own. `bytes_a_s`: at most so fast; 0: as fast as it goes.
+
+    `waiting` is told why nothing goes. Raises Refused: the file can't be read, changes while it is read, or the
     store is full; StoreRefused; OSError. Where the store can't be reached it waits: limit it from outside.
     """
     try:
@@ -45,7 +49,7 @@ async def put(
         raise Refused(f"{file} can't be read: {error.strerror}: give the path of a .glb file") from error
     try:
         reference = await in_thread(partial(_reference_of, fd, file, site, domain))
-        await _Putting(jetstream, site, reference, bounds, waiting).put(fd, file, progress)
+        await _Putting(jetstream, site, reference, bounds, waiting).put(fd, file, progress, bytes_a_s)
     finally:
         os.close(fd)
     return reference
@@ -79,8 +83,9 @@ class _Putting:
         self._jetstream, self._site, self._reference = jetstream, site, reference
         self._bounds, self._waiting, self._patience = bounds, waiting, Patience()
 
-    async def put(self, fd: int, file: Path, progress: Callable[[int, int], None]) -> None:
+    async def put(self, fd: int, file: Path, progress: Callable[[int, int], None], bytes_a_s: float) -> None:
         """Sends what is missing, until nothing is."""
+        pace = Pace(bytes_a_s, time.monotonic())
         size_bytes = self._reference.size_bytes
         while True:
             try:
@@ -88,6 +93,7 @@ class _Putting:
                 sent_bytes = size_bytes - sum(map(self._reference.size_of, missing))
                 progress(sent_bytes, size_bytes)
                 for chunk in missing:
+                    await asyncio.sleep(pace.wait_s(self._reference.size_of(chunk), time.monotonic()))
                     await self._send(chunk, await in_thread(partial(self._read, fd, file, chunk)))
                     sent_bytes += self._reference.size_of(chunk)
                     progress(sent_bytes, size_bytes)

@@ -83,6 +83,17 @@ def stream_name(site: str) -> str:
     return f"{TRANSFER}-{token(site, 'site')}"
 
 
+def listed_subject(site: str, domain: str, name: str, version: str) -> str:
+    """Where it is said which file is which version of a module. A name has no hyphen, so the two can be told apart."""
+    spelled = version.replace(".", "_")  # a dot would begin another token
+    return f"{list_subject(site, domain)}{name}-{spelled}"
+
+
+def list_subject(site: str, domain: str) -> str:
+    """What all those subjects begin with."""
+    return f"{ROOT}.{token(site, 'site')}.{TRANSFER}.{token(domain, 'domain')}.of."
+
+
 def stream_config(site: str, domain: str, bounds: Bounds) -> dict[str, Any]:
     """The stream of a site in one store: bounded in size and age; each chunk is there once, read without a consumer."""
     return {

@@ -324,6 +324,11 @@ class NatsBus(Outside):
         else:
             future.set_result(body)
 
+    @property
+    def store_domain(self) -> str:
+        """The JetStream domain of the very server that we are connected to; empty where it keeps nothing."""
+        return str(self._client._server_info.get("domain") or "")
+
     def raw(self) -> Raw:
         """The connection, for durable topics and whatever else JetStream does."""
         if self._raw is None:

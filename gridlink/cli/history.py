@@ -71,7 +71,7 @@ async def _of_sites(options: Options, order: dict[str, Any], as_json: bool) -> N
 
 async def _asked(site: Session, order: dict[str, Any]) -> History:
     await present(site)
-    to = appmanager(site, order["module"])
+    to = appmanager(site, order["module"]).instance
     sender = await ready(site)
     try:
         found: History = await sender.request(to, "history", order, reply=History, timeout_s=WITHIN_S)

@@ -10,14 +10,14 @@ import contextlib
 import getpass
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
 import click
 
 from appmanager.operated import TOPIC
-from appmanager.orders import Begun, Ended
+from appmanager.orders import EXPIRES_S, Begun, Ended, Word
 from gridlink import address
 from gridlink.bus.protocol import Answer
 from gridlink.cli.call import CallFailed, explained, ready
@@ -38,20 +38,19 @@ from gridlink.errors import (
     RequestTimeout,
 )
 from gridlink.message import Message
+from gridlink.registry import Entry
 
 ASK_S = 10.0
 AGAIN_S = 0.2
-PRESENT_S = 6.0
 ROLE = "appmanager"
+PRESENT_S = 6.0
 SUCCEEDED = ("done", "dry run")
 EXPIRES = click.option(
     "--expires",
     "expires_s",
     type=click.FloatRange(min=1),
-    default=600.0,
-    show_default=True,
     metavar="S",
-    help="For how long it is worth doing.",
+    help="For how long it is worth doing; if given, a site that isn't reached now is waited for.  [600]",
 )
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done, or why not, and do nothing.")
 YES = click.option("--yes", is_flag=True, help="Also where it is the last door to the outside.")
@@ -67,48 +66,95 @@ def who() -> str:
     return f"{getpass.getuser()}@{machine_name()}"
 
 
-async def ask(options: Options, type: str, order: dict[str, Any], as_json: bool, expires_s: float = 600.0) -> None:
-    """Has a command carried out and shows its steps and its outcome. Raises CallFailed with the reason."""
+Bring = Callable[[Session, Entry | None, Steps], Awaitable[dict[str, Any]]]
+"""Has a command's bundle where the AppManager, if it is known, finds it; what the order says of that."""
+
+
+async def ask(
+    options: Options,
+    type: Word,
+    order: dict[str, Any],
+    as_json: bool,
+    expires_s: float | None = None,
+    bring: Bring | None = None,
+) -> None:
+    """Has a command carried out and shows its steps and its outcome. Raises CallFailed with the reason.
+
+    `expires_s`: for how long; where it is given, an AppManager that isn't reached now is waited for.
+    """
     if is_several(options.site):
         from gridlink.cli.waves import ask_sites  # noqa: PLC0415 - for several sites alone
 
-        await ask_sites(options, type, order, as_json, expires_s)
+        await ask_sites(options, type, order, as_json, expires_s, bring)
         return
     async with session(options) as site:
-        with Steps(order["module"], as_json) as steps:
-            ended = await carried_out(site, type, order, steps.begun, expires_s)
+        with Steps(order["id"], type, order["module"], as_json) as steps:
+            ended = await Asking(site, type, order, steps, expires_s).ended(bring)
     show(ended, as_json)
 
 
-async def carried_out(
-    site: Session, type: str, order: dict[str, Any], begun: Callable[[Begun], None], expires_s: float
-) -> Ended:
-    """Has a command carried out at one site, whatever becomes of it. Raises CallFailed, Refused: nothing was begun."""
-    await present(site)
-    to = appmanager(site, order["module"])
-    subscription = await site.bus.subscribe(address.topic(TOPIC), "step", Heard(order["id"], begun))
-    try:
-        return await _until_ended(site, to, type, order, expires_s)
-    finally:
-        await subscription.aclose()
+class Asking:
+    """One command to one site, until it has ended."""
 
+    def __init__(
+        self, site: Session, type: Word, order: dict[str, Any], steps: Steps, expires_s: float | None = None
+    ) -> None:
+        self._site, self._type, self._order, self._steps = site, type, order, steps
+        self._waits = expires_s is not None
+        self._by_s = time.monotonic() + (EXPIRES_S if expires_s is None else expires_s)
 
-async def _until_ended(site: Session, to: str, type: str, order: dict[str, Any], expires_s: float) -> Ended:
-    sender, by_s = await ready(site), time.monotonic() + expires_s
-    while True:
+    async def ended(self, bring: Bring | None = None) -> Ended:
+        """Its outcome. Raises CallFailed, and what finding the AppManager and `bring` raise."""
+        await present(self._site)
+        to = self._look()
+        if bring is not None:
+            self._order |= await self._brought(bring, to)
+        while to is None:
+            await asyncio.sleep(AGAIN_S)
+            to = self._look()
+        heard = Heard(self._order["id"], self._steps.begun)
+        subscription = await self._site.bus.subscribe(address.topic(TOPIC), "step", heard)
         try:
-            ended: Ended = await sender.request(to, type, order, reply=Ended, timeout_s=ASK_S)
-            if ended.end != "under way":
-                return ended
-        except Refused as error:
-            raise CallFailed(str(error)) from error
-        except (RequestTimeout, ConnectionLost, NoSuchInstance) as error:
-            if time.monotonic() > by_s:
-                raise explained(error, to, type) from error
-            await asyncio.sleep(AGAIN_S)  # its node is being replaced, or the link is gone
-            await site.bus.connected()
-        except GridlinkError as error:
-            raise explained(error, to, type) from error
+            return await self._until_ended(to)
+        finally:
+            await subscription.aclose()
+
+    def _look(self) -> Entry | None:
+        """The AppManager that is meant; None while it is to be waited for."""
+        try:
+            return appmanager(self._site, self._order["module"])
+        except NoSuchRole as error:
+            if not self._waits or time.monotonic() > self._by_s:
+                raise
+            self._steps.waits(str(error))
+            return None
+
+    async def _brought(self, bring: Bring, to: Entry | None) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(self._by_s - time.monotonic()):
+                return await bring(self._site, to, self._steps)
+        except TimeoutError as error:
+            raise RequestTimeout(
+                "the bundle could not be sent in the time that the command has: again, and it goes on where it was"
+            ) from error
+
+    async def _until_ended(self, to: Entry) -> Ended:
+        sender = await ready(self._site)
+        while True:
+            self._order["expires_s"] = max(1.0, self._by_s - time.monotonic())
+            try:
+                ended: Ended = await sender.request(to.instance, self._type, self._order, reply=Ended, timeout_s=ASK_S)
+                if ended.end != "under way":
+                    return ended
+            except Refused as error:
+                raise CallFailed(str(error)) from error
+            except (RequestTimeout, ConnectionLost, NoSuchInstance) as error:
+                if time.monotonic() > self._by_s:
+                    raise explained(error, to.instance, self._type) from error
+                await asyncio.sleep(AGAIN_S)  # its node is being replaced, or the link is gone
+                await self._site.bus.connected()
+            except GridlinkError as error:
+                raise explained(error, to.instance, self._type) from error
 
 
 async def present(site: Session) -> None:
@@ -118,18 +164,18 @@ async def present(site: Session) -> None:
             await site.registry.wait_for(role=ROLE, timeout_s=PRESENT_S)
 
 
-def appmanager(site: Session, module: str = "") -> str:
+def appmanager(site: Session, module: str = "") -> Entry:
     """The AppManager that is meant: the one of the module, or of `--machine`, or the only one. Raises Refused."""
-    found = {e.instance: e.machine for e in site.registry.find(role=ROLE) if site.machine in ("", e.machine)}
+    found = {e.instance: e for e in site.registry.find(role=ROLE) if site.machine in ("", e.machine)}
     of_module = {name for e in site.entries() if e.name == module for name in e.managed_by} & found.keys()
     if len(of_module) == 1:
-        return of_module.pop()
+        return found[of_module.pop()]
     if len(found) == 1:
-        return next(iter(found))
+        return next(iter(found.values()))
     if not found:
         at = f" on machine {site.machine}" if site.machine else ""
         raise NoSuchRole(f"no AppManager is running at site {site.where.site}{at}: `gridlink ls` lists what is")
-    listed = ", ".join(f"{machine} ({instance})" for instance, machine in sorted(found.items()))
+    listed = ", ".join(f"{e.machine} ({instance})" for instance, e in sorted(found.items()))
     raise Refused(f"several AppManagers are meant: {listed}: say which, by `gridlink --machine NAME …`")
 
 

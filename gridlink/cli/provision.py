@@ -2,70 +2,101 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from gridlink.cli.operate import DRY_RUN, EXPIRES, YES, ask, new_id, who
 from gridlink.cli.options import Options
 from gridlink.cli.output import JSON
-from gridlink.cli.session import run
+from gridlink.cli.session import Session, run
 from gridlink.cli.sites import over_sites
 from gridlink.codec import loads
 from gridlink.config import read_json
 from gridlink.errors import GridlinkError, PayloadInvalid, Refused
 
-FILE = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+if TYPE_CHECKING:
+    from appmanager.orders import Word
+    from gridlink.cli.sending import Via
+    from gridlink.cli.steps import Steps
+    from gridlink.registry import Entry
+
+GIVEN = click.argument("given", metavar="FILE|NAME")
 SET = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A value in its config.json; KEY may have dots."
 )
+TO = click.option("--to", default="", metavar="VERSION", help="Of those in the store, for NAME; the highest.")
+VIA = click.option(
+    "--via",
+    type=click.Choice(["auto", "path", "store"]),
+    default="auto",
+    show_default=True,
+    help="How FILE gets there; auto: by its path on this machine, through a store to another one.",
+)
+RATE = click.option(
+    "--rate", type=click.FloatRange(min=0), default=0.0, metavar="BYTES", help="A second at most, into the store."
+)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _of_bundle(command: F) -> F:
+    """What install and update have in common."""
+    for option in reversed((GIVEN, SET, VIA, TO, RATE, EXPIRES, DRY_RUN, JSON)):
+        command = option(command)
+    return command
 
 
 @click.command()
-@FILE
-@SET
-@EXPIRES
-@DRY_RUN
-@JSON
+@_of_bundle
 @click.pass_obj
 @over_sites
-def install(
-    options: Options, file: Path, settings: tuple[str, ...], expires_s: float, dry_run: bool, as_json: bool
-) -> None:
+def install(options: Options, /, **given: Any) -> None:
     """Install a module from FILE, a bundle that `gridlink pack` has made, and start it.
 
-    FILE is a path on the machine of the AppManager. What can't run there is refused, and leaves nothing behind.
+    NAME: of a bundle that lies in a store of the site already. What can't run there is refused, and leaves nothing
+    behind.
     """
-    order = {**_bundle(file), "settings": _settings(settings), "dry_run": dry_run}
-    run(ask(options, "install", {**order, **_asked(expires_s)}, as_json, expires_s))
+    _change(options, "install", **given)
 
 
 @click.command()
-@FILE
-@SET
+@_of_bundle
 @click.option("--older", is_flag=True, help="Also where a newer version runs.")
-@EXPIRES
-@DRY_RUN
-@JSON
 @click.pass_obj
 @over_sites
-def update(
-    options: Options,
-    file: Path,
-    settings: tuple[str, ...],
-    older: bool,
-    expires_s: float,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    """Replace a module's version by the one in FILE, while it runs.
+def update(options: Options, /, **given: Any) -> None:
+    """Replace a module's version by the one in FILE, while it runs; NAME: of a bundle that lies in a store already.
 
     Its state and what is sent to it meanwhile go on. Where the new version doesn't start, or isn't healthy, the old
     one runs on with its state, and the reason is told.
     """
-    order = {**_bundle(file), "settings": _settings(settings), "older": older, "dry_run": dry_run}
-    run(ask(options, "update", {**order, **_asked(expires_s)}, as_json, expires_s))
+    _change(options, "update", **given)
+
+
+def _change(
+    options: Options,
+    word: Word,
+    given: str,
+    settings: tuple[str, ...],
+    via: Via,
+    to: str,
+    rate: float,
+    expires_s: float | None,
+    dry_run: bool,
+    as_json: bool,
+    **more: Any,
+) -> None:
+    from gridlink.cli.sending import offered  # noqa: PLC0415 - `gridlink configure --help` needs none of it
+
+    offer = offered(given, to, via, rate)
+    order = {"module": offer.name, "settings": _settings(settings), "dry_run": dry_run, **more, **_asked()}
+
+    async def bring(site: Session, to: Entry | None, steps: Steps) -> dict[str, Any]:
+        return await offer.bring(site, to, steps, dry_run)
+
+    run(ask(options, word, order, as_json, expires_s, bring))
 
 
 @click.command()
@@ -82,7 +113,7 @@ def configure(
     module: str,
     settings: tuple[str, ...],
     file: Path | None,
-    expires_s: float,
+    expires_s: float | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -95,7 +126,7 @@ def configure(
     order: dict[str, Any] = {"module": module, "settings": _settings(settings), "dry_run": dry_run}
     if file is not None:
         order["config"] = _read(file)
-    run(ask(options, "configure", {**order, **_asked(expires_s)}, as_json, expires_s))
+    run(ask(options, "configure", {**order, **_asked()}, as_json, expires_s))
 
 
 @click.command()
@@ -108,11 +139,11 @@ def configure(
 @click.pass_obj
 @over_sites
 def uninstall(
-    options: Options, module: str, purge: bool, yes: bool, expires_s: float, dry_run: bool, as_json: bool
+    options: Options, module: str, purge: bool, yes: bool, expires_s: float | None, dry_run: bool, as_json: bool
 ) -> None:
     """Stop a module and remove it."""
     order = {"module": module, "purge": purge, "yes": yes, "dry_run": dry_run}
-    run(ask(options, "uninstall", {**order, **_asked(expires_s)}, as_json, expires_s))
+    run(ask(options, "uninstall", {**order, **_asked()}, as_json, expires_s))
 
 
 @click.command()
@@ -125,26 +156,15 @@ def uninstall(
 @click.pass_obj
 @over_sites
 def rollback(
-    options: Options, module: str, to: str, keep_state: bool, expires_s: float, dry_run: bool, as_json: bool
+    options: Options, module: str, to: str, keep_state: bool, expires_s: float | None, dry_run: bool, as_json: bool
 ) -> None:
     """Go back to a former version of a module, and to the state that it had."""
     order = {"module": module, "to": to, "keep_state": keep_state, "dry_run": dry_run}
-    run(ask(options, "rollback", {**order, **_asked(expires_s)}, as_json, expires_s))
+    run(ask(options, "rollback", {**order, **_asked()}, as_json, expires_s))
 
 
-def _asked(expires_s: float) -> dict[str, Any]:
-    return {"id": new_id(), "who": who(), "expires_s": expires_s}
-
-
-def _bundle(file: Path) -> dict[str, Any]:
-    """The module, the digest and the place of a packed bundle. Raises BundleInvalid, Refused."""
-    from appmanager.packed.about import about  # noqa: PLC0415 - `gridlink configure --help` needs none of it
-
-    try:
-        name, digest = about(file)
-    except OSError as error:
-        raise Refused(f"{file} can't be read: {error.strerror}: give a file that `gridlink pack` has made") from error
-    return {"module": name, "digest": digest, "source": str(file.resolve())}
+def _asked() -> dict[str, Any]:
+    return {"id": new_id(), "who": who()}
 
 
 def _settings(given: tuple[str, ...]) -> dict[str, Any] | None:

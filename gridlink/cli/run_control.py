@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from appmanager.orders import Word
 from gridlink.cli.operate import DRY_RUN, YES, ask, new_id, who
 from gridlink.cli.options import Options
 from gridlink.cli.output import JSON
@@ -13,9 +14,9 @@ from gridlink.cli.sites import over_sites
 MODULE = click.argument("module")
 
 
-def _run(options: Options, word: str, module: str, yes: bool, dry_run: bool, as_json: bool) -> None:
+def _run(options: Options, word: Word, module: str, yes: bool, dry_run: bool, as_json: bool) -> None:
     order = {"id": new_id(), "module": module, "yes": yes, "who": who(), "dry_run": dry_run}
-    run(ask(options, word, order, as_json, expires_s=60.0))
+    run(ask(options, word, order, as_json))
 
 
 @click.command()

@@ -7,9 +7,10 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from appmanager.orders import Begun
+from appmanager.orders import Begun, Word
 from gridlink.cli.output import on_terminal, print_json
 from gridlink.cli.rollout import Rollout
+from gridlink.cli.steps import Steps, described
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -49,7 +50,7 @@ class SiteBars:
             print_json({"site": site, **asdict(step)}, indent=False)
         elif self._progress is not None:
             self._progress.update(
-                self._bars[site], completed=step.percent, description=f"{step.kind} {step.module}: {step.step}"
+                self._bars[site], completed=step.percent, description=f"{step.kind} {step.module}: {described(step)}"
             )
 
     def ended(self, site: str) -> None:
@@ -57,3 +58,21 @@ class SiteBars:
         if self._progress is not None and self._all is not None:
             self._progress.remove_task(self._bars.pop(site))
             self._progress.advance(self._all)
+
+
+class SiteSteps(Steps):
+    """The steps of one command at one of the sites."""
+
+    def __init__(self, id: str, kind: Word, module: str, site: str, bars: SiteBars) -> None:
+        super().__init__(id, kind, module, as_json=False)
+        self._site, self._bars = site, bars
+
+    def begun(self, step: Begun) -> None:
+        """See Steps."""
+        self._bars.begun(self._site, step)
+
+    def waits(self, reason: str) -> None:
+        """See Steps; said once a reason."""
+        if reason != self._said:
+            self._said = reason
+            self.begun(Begun(self._id, self._module, self._kind, "", 0, waits=reason))

@@ -6,7 +6,9 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from appmanager.orders import Begun
+import click
+
+from appmanager.orders import Begun, Word
 from gridlink.cli.output import on_terminal, print_json
 
 if TYPE_CHECKING:
@@ -16,10 +18,11 @@ MIB = 1024 * 1024
 
 
 class Steps:
-    """Of one command. `with Steps(module, as_json) as steps`."""
+    """Of one command, `kind` of a module. `with Steps(id, kind, module, as_json) as steps`."""
 
-    def __init__(self, module: str, as_json: bool) -> None:
-        self._module, self._as_json = module, as_json
+    def __init__(self, id: str, kind: Word, module: str, as_json: bool) -> None:
+        self._id, self._kind, self._module, self._as_json = id, kind, module, as_json
+        self._said, self._sent_bytes = "", 0
         self._bar: Progress | None = None
         self._task: TaskID | None = None
 
@@ -42,5 +45,33 @@ class Steps:
         if self._as_json:
             print_json(asdict(step), indent=False)
         elif self._bar is not None and self._task is not None:
-            done = f" {step.done_bytes / MIB:.0f} MiB" if step.done_bytes else ""
-            self._bar.update(self._task, completed=step.percent, description=f"{step.step}{done}")
+            self._bar.update(self._task, completed=step.percent, description=described(step))
+        elif step.waits:
+            self.waits(step.waits)
+
+    def sent(self, done_bytes: int, of_bytes: int) -> None:
+        """So much of the bundle is in the store: before the first step."""
+        percent = 100 * done_bytes // of_bytes
+        if percent == 100 or done_bytes - self._sent_bytes >= MIB:  # a line a MiB, not one a chunk
+            self._sent_bytes = done_bytes
+            self.begun(Begun(self._id, self._module, self._kind, "send", percent, done_bytes, of_bytes))
+
+    def waits(self, reason: str) -> None:
+        """It doesn't go on now; said once a reason."""
+        if reason == self._said:
+            return
+        self._said = reason
+        if self._as_json:
+            print_json(asdict(Begun(self._id, self._module, self._kind, "", 0, waits=reason)), indent=False)
+        elif self._bar is not None and self._task is not None:
+            self._bar.update(self._task, description=f"waits: {reason}")
+        else:
+            click.echo(f"{self._kind} {self._module} waits: {reason}", err=True)
+
+
+def described(step: Begun) -> str:
+    """A step as people read it."""
+    done = f" {step.done_bytes / MIB:.0f}" if step.done_bytes else ""
+    of = f" of {step.of_bytes / MIB:.0f}" if done and step.of_bytes else ""
+    waits = f", waits: {step.waits}" if step.waits else ""
+    return f"{step.step}{done}{of}{' MiB' if done else ''}{waits}"

@@ -9,15 +9,16 @@ from typing import Any
 
 import click
 
-from appmanager.orders import Begun
+from appmanager.orders import Word
 from gridlink.cli.call import CallFailed
-from gridlink.cli.operate import SUCCEEDED, carried_out, line_of
+from gridlink.cli.operate import SUCCEEDED, Asking, Bring, line_of
 from gridlink.cli.options import Options
 from gridlink.cli.output import print_json
 from gridlink.cli.rollout import Rollout
 from gridlink.cli.session import session
-from gridlink.cli.site_bars import SiteBars
+from gridlink.cli.site_bars import SiteBars, SiteSteps
 from gridlink.cli.sites import rollout
+from gridlink.cli.steps import Steps
 from gridlink.errors import GridlinkError
 
 
@@ -36,9 +37,9 @@ class Teller:
     def __init__(self, site: str, width: int, bars: SiteBars, as_json: bool) -> None:
         self._site, self._width, self._bars, self._as_json = site, width, bars, as_json
 
-    def begun(self, step: Begun) -> None:
-        """A step is begun, or a part of it is done."""
-        self._bars.begun(self._site, step)
+    def steps(self, id: str, kind: Word, module: str) -> Steps:
+        """What the steps of a command are told."""
+        return SiteSteps(id, kind, module, self._site, self._bars)
 
     def ended(self) -> None:
         """The site has ended."""
@@ -56,12 +57,20 @@ Work = Callable[[str, Teller], Awaitable[Did]]
 """Does it at the site of that name, and tells of steps. What it raises (GridlinkError) is that site's failure."""
 
 
-async def ask_sites(options: Options, type: str, order: dict[str, Any], as_json: bool, expires_s: float) -> None:
+async def ask_sites(
+    options: Options,
+    type: Word,
+    order: dict[str, Any],
+    as_json: bool,
+    expires_s: float | None = None,
+    bring: Bring | None = None,
+) -> None:
     """Has a command carried out at each site that the pattern means. Raises CallFailed that names those that failed."""
 
-    async def work(site: str, teller: Teller) -> Did:
-        async with session(replace(options, site=site)) as one:
-            ended = await carried_out(one, type, order, teller.begun, expires_s)
+    async def work(name: str, teller: Teller) -> Did:
+        async with session(replace(options, site=name)) as site:
+            steps = teller.steps(order["id"], type, order["module"])
+            ended = await Asking(site, type, dict(order), steps, expires_s).ended(bring)
         return Did(ended.end in SUCCEEDED, line_of(ended), (asdict(ended),))
 
     await in_waves(await rollout(options, harmless=bool(order.get("dry_run"))), work, as_json)

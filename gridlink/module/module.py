@@ -22,6 +22,7 @@ from gridlink.tasks import Tasks
 
 if TYPE_CHECKING:
     from gridlink.bus.durable.topics import DurableTopics
+    from gridlink.bus.raw import Raw
 
 C = TypeVar("C")
 HOOKS = ("start", "stop", "configure", "healthy", "busy", "snapshot", "restore")
@@ -83,6 +84,9 @@ class Hosting(Protocol):
 
     async def ask(self, instance: str, question: str, payload: Any) -> Any:
         """Asks the node of an instance, this or another one: `hold`, `health`, `configure`. Raises what it answers."""
+
+    def raw(self) -> Raw:
+        """The connection to the bus, for JetStream. Raises Refused where there is none: a local bus."""
 
     async def announce(self, entry: Entry) -> None:
         """Puts an entry of an instance that doesn't run into the registry: it failed, or waits."""

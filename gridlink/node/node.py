@@ -19,7 +19,7 @@ from gridlink.address import NODE
 from gridlink.bus.protocol import Bus
 from gridlink.clock import SiteClock
 from gridlink.contract import Contract, Described, contract_of, describe
-from gridlink.errors import GridlinkError, ModuleInvalid, StartFailed
+from gridlink.errors import GridlinkError, ModuleInvalid, Refused, StartFailed
 from gridlink.lifecycle import State
 from gridlink.module.counters import Counters
 from gridlink.module.instance import Instance
@@ -37,6 +37,7 @@ from gridlink.tasks import ContainedTasks
 
 if TYPE_CHECKING:
     from gridlink.bus.durable.topics import DurableTopics
+    from gridlink.bus.raw import Raw
     from gridlink.node.checkpoints import Keeper
     from gridlink.node.replacement import Replacing
     from gridlink.node.succession import Following
@@ -221,6 +222,16 @@ class Node:
         sender = Sender(self.bus, f"{NODE}@{self.node}")
         to = f"{NODE}@{instance.partition('@')[2]}"
         return await sender.request(to, question, payload, timeout_s=ASK_WITHIN_S)
+
+    def raw(self) -> Raw:
+        """See gridlink.module.Hosting."""
+        if not self.bus.url:
+            raise Refused(f"node {self.node} has a local bus, and no store: leave --bus local out, or use a path here")
+        from gridlink.bus.nats import NatsBus  # noqa: PLC0415 - loaded long ago: there is a URL
+
+        if not isinstance(self.bus, NatsBus):
+            raise Refused(f"a store is reached over NATS, got {type(self.bus).__name__}")
+        return self.bus.raw()
 
     def counters(self, instance: str) -> Counters | None:
         """See gridlink.module.Hosting."""

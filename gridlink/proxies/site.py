@@ -1,7 +1,7 @@
 """The site file, `site.json` in the managed directory: which proxies wrap which messages, in which order.
 
 (And parts that nothing here uses: `jetstream`, see docs/durable.md, `mqtt`, docs/outside.md, `users` and `hosting`,
-docs/hosting.md, `operators`, docs/provisioning.md.)
+docs/hosting.md, `operators` and `transfer`, docs/provisioning.md.)
 
 {"proxies": [
     {"proxy": "access", "policy": [{"from": "voltage_problem_handler", "to": "role oltc"}], "for": {"role": "oltc"}},
@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -55,6 +55,13 @@ class HostingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferSettings:
+    """How bundles come to this site's machines from a store. `bytes_per_s`: so fast at most; 0: as fast as it goes."""
+
+    bytes_per_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Operator:
     """Who may have software changed at this site. `name`: as the record shows it; `nkey`: the public one (`U…`)."""
 
@@ -76,6 +83,7 @@ class SiteDocument:
     mqtt: MqttSettings | None = None
     users: dict[str, str] = field(default_factory=dict)  # of modules' own processes: see docs/hosting.md
     hosting: HostingSettings = field(default_factory=HostingSettings)
+    transfer: TransferSettings = field(default_factory=TransferSettings)
     operators: tuple[Operator, ...] = ()  # none: anyone on the site's bus may
 
     def __post_init__(self) -> None:

@@ -88,8 +88,8 @@ def start(managed: Path, output: Path, *options: str) -> subprocess.Popen[str]:
 
 
 @asynccontextmanager
-async def running(managed: Path, *options: str) -> AsyncIterator[Running]:
-    """A node with its bus reached, and ended at the end whatever happens."""
+async def running(managed: Path, *options: str, site: str = "site") -> AsyncIterator[Running]:
+    """A node with its bus reached, and ended at the end whatever happens. `site`: its site's name."""
     output = managed.parent / f"{managed.name}.out"
     node = Running(managed, start(managed, output, *options), output)
     try:
@@ -98,7 +98,7 @@ async def running(managed: Path, *options: str) -> AsyncIterator[Running]:
             if node.process.poll() is not None or time.monotonic() - node.started_s > 20:
                 raise AssertionError(f"the node did not come up: {node.output()}")
             await asyncio.sleep(0.01)
-        bus = await open_bus("site", f"test-{os.getpid()}", node.file["url"])
+        bus = await open_bus(site, f"test-{os.getpid()}", node.file["url"])
         try:
             async with Registry(bus, "test", SiteClock(), observer=True) as registry:
                 node.registry, node.sender = registry, Sender(bus, "test@test")

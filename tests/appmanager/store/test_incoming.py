@@ -11,7 +11,7 @@ import pytest
 from appmanager.provisioning.local_file import CHUNK_BYTES, receive_file
 from appmanager.provisioning.pace import Pace
 from appmanager.store.disk import RealDisk
-from appmanager.store.incoming import Incoming, forget, progress_of
+from appmanager.store.incoming import Incoming, forget, forget_but, progress_of
 from appmanager.store.tree import read_whole
 from gridlink.errors import Refused
 from tests.appmanager.provisioning.simulated_disk import SimulatedDisk
@@ -96,3 +96,13 @@ def test_a_pace_is_kept_on_the_average() -> None:
     assert now_s == pytest.approx(5.0 + 9.0)
     assert Pace(1000.0, 0.0).wait_s(1000, 1000.0) == 0.0
     assert Pace(0.0, 0.0).wait_s(10**12, 0.0) == 0.0
+
+
+def test_of_orders_that_expired_one_file_is_kept() -> None:
+    """A board's disk must not fill with halves of bundles that nobody asks for any more."""
+    disk = SimulatedDisk()
+    for name in ("lamp", "meter", "lamp_post"):
+        with Incoming(disk, FILE.with_name(f"{name}.glb"), "digest") as incoming:
+            incoming.add(b"half")
+    forget_but(disk, FILE.parent, ["lamp"])
+    assert [path for path in disk.names(FILE.parent) if not path.startswith(".")] == ["lamp.glb", "lamp.glb.progress"]

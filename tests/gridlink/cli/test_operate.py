@@ -48,7 +48,7 @@ class Site:
 
 def chosen(site: Site, module: str) -> str:
     """The AppManager for a command about the module."""
-    return appmanager(cast(Session, site), module)
+    return appmanager(cast(Session, site), module).instance
 
 
 TWO = [
