@@ -137,7 +137,7 @@ async def _outcome(site: Session, plan: SitePlan, step: Step, teller: Teller, ho
         return await offered(file, "", how.via, 0.0).bring(site, to, steps, how.dry_run)
 
     steps = teller.steps(order["id"], step.word, step.module)
-    ended = await Asking(site, step.word, order, steps, how.expires_s).ended(bring if file else None)
+    ended = await Asking(site, step.word, order, steps, expires_s=how.expires_s).ended(bring if file else None)
     return line_of(ended), asdict(ended)
 
 

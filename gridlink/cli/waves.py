@@ -70,7 +70,7 @@ async def ask_sites(
     async def work(name: str, teller: Teller) -> Did:
         async with session(replace(options, site=name)) as site:
             steps = teller.steps(order["id"], type, order["module"])
-            ended = await Asking(site, type, dict(order), steps, expires_s).ended(bring)
+            ended = await Asking(site, type, dict(order), steps, expires_s=expires_s).ended(bring)
         return Did(ended.end in SUCCEEDED, line_of(ended), (asdict(ended),))
 
     await in_waves(await rollout(options, harmless=bool(order.get("dry_run"))), work, as_json)
