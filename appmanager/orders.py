@@ -1,7 +1,7 @@
 """What an AppManager is asked for by operators, and what it answers. Data; nothing of provisioning is loaded for it.
 
 An `id` is made by whoever asks. Asked again with the same id, after a lost link say, nothing is done twice, and the
-answer is the same.
+answer is the same. Where the site lists operators, one of them has to have signed it: see appmanager.operators.
 """
 
 from __future__ import annotations
@@ -12,7 +12,16 @@ from typing import Any, Literal
 from gridlink.manifest import Name
 
 EXPIRES_S = 600.0
-Word = Literal["install", "update", "configure", "uninstall", "rollback", "start", "stop", "restart", "kill"]
+Word = Literal["install", "update", "configure", "uninstall", "rollback", "start", "stop", "restart", "kill", "move"]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """An operator's signature of a command, as it travels in it. `at_s`: Unix time by the operator's clock."""
+
+    nkey: str
+    at_s: int
+    ed25519: bytes  # base64 in JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,7 @@ class BundleOrder:
     who: str = ""
     expires_s: float = EXPIRES_S
     dry_run: bool = False
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,7 @@ class ConfigureOrder:
     who: str = ""
     expires_s: float = EXPIRES_S
     dry_run: bool = False
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +69,7 @@ class UninstallOrder:
     who: str = ""
     expires_s: float = EXPIRES_S
     dry_run: bool = False
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +82,7 @@ class RollbackOrder:
     keep_state: bool = False
     who: str = ""
     expires_s: float = EXPIRES_S
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +94,7 @@ class RunOrder:
     yes: bool = False
     who: str = ""
     expires_s: float = EXPIRES_S
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +143,10 @@ class HistoryOrder:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A command on record. `at_s`: Unix time by the board's clock; `hash`: of the entry, which the next one names."""
+    """A command on record. `at_s`: Unix time by the board's clock; `hash`: of the entry, which the next one names.
+
+    `signed`: the public nkey by which it was signed, where that was checked; then `who` is that operator.
+    """
 
     number: int
     id: str
@@ -141,6 +158,7 @@ class Recorded:
     digests: dict[str, str]
     at_s: float
     hash: str
+    signed: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from appmanager.operators.signed import Signable, Signature, Target, signed_bytes
+from appmanager.operators.signed import Signable, Target, signed_bytes
+from appmanager.orders import Signature
 from gridlink.errors import AccessDenied
 from gridlink.nkey import public_key
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from appmanager.operators.signed import Signable, Signature, Target, signed_bytes
+from appmanager.operators.signed import Signable, Target, signed_bytes
+from appmanager.orders import Signature
 from gridlink.errors import TrustInvalid
 
 

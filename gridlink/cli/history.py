@@ -16,7 +16,8 @@ from gridlink.cli.session import run, session
 from gridlink.errors import GridlinkError
 
 WITHIN_S = 30.0
-COLUMNS = ("no", "time", "command", "module", "outcome", "who", "reason")
+COLUMNS = ("no", "time", "command", "module", "outcome", "who", "signed", "reason")
+SHOWN = 12  # characters of a key
 
 
 @click.command()
@@ -46,7 +47,7 @@ async def _history(options: Options, module: str, last: int, verify: bool, as_js
             print_json({"verified": found.verified}, indent=False)
         return
     rows = [
-        [str(e.number), _time(e.at_s), e.kind, e.module, e.outcome, e.who, " ".join(e.reason.split())]
+        [str(e.number), _time(e.at_s), e.kind, e.module, e.outcome, e.who, e.signed[:SHOWN], " ".join(e.reason.split())]
         for e in found.entries
     ]
     print_table(COLUMNS, rows)

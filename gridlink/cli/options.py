@@ -26,13 +26,14 @@ class NodeNotFound(GridlinkError):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`-C DIR`, `--nats URL`, `--site`, `--machine` and `--site-file`; empty where they weren't given."""
+    """What stands before the command, `-C DIR` and `--nats URL` for instance; empty where it wasn't given."""
 
     directory: Path | None = None
     url: str = ""
     site: str = ""
     machine: str = ""
     site_file: Path | None = None
+    operator_key: Path | None = None
 
     @property
     def managed(self) -> Path:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from appmanager.operators.deciding import CLOCKS_DIFFER_S, decide
 from appmanager.operators.genuine import genuine
-from appmanager.operators.signed import PREFIX, UNSIGNED, Signature, Target, signed_bytes
+from appmanager.operators.signed import PREFIX, UNSIGNED, Target, signed_bytes
+from appmanager.orders import Signature
 from appmanager.provisioning.machine import Kind
 from appmanager.provisioning.plan import Order
 from gridlink.errors import AccessDenied, PayloadInvalid
