@@ -14,6 +14,7 @@ from appmanager.orders import (
     HistoryOrder,
     RollbackOrder,
     RunOrder,
+    StoreAt,
     UninstallOrder,
     Word,
 )
@@ -23,6 +24,7 @@ from gridlink.message import message
 from gridlink.module import Module, request
 
 if TYPE_CHECKING:
+    from appmanager.durable_store import DurableStore
     from appmanager.operating import Operating
 
 TOPIC = "provisioning"
@@ -37,11 +39,17 @@ class Operated(Module[Config]):
         """What carries commands out; made with the first one."""
         raise NotImplementedError
 
+    def durable_store(self) -> DurableStore:
+        """What starts the site's store."""
+        raise NotImplementedError
+
     def _asked(self) -> Operating:
-        to = message().address
-        if to.startswith("role."):
-            raise Refused(f"commands go to one machine's AppManager: send this to {self.instance}, not to its role")
+        self._check_asked()
         return self.operating()
+
+    def _check_asked(self) -> None:
+        if message().address.startswith("role."):
+            raise Refused(f"commands go to one machine's AppManager: send this to {self.instance}, not to its role")
 
     @request("install")
     async def install(self, order: BundleOrder) -> Ended:
@@ -95,3 +103,9 @@ class Operated(Module[Config]):
     async def history(self, order: HistoryOrder) -> History:
         """The commands on record, the oldest first."""
         return await self._asked().history(order)
+
+    @request("startStore")
+    async def start_store(self) -> StoreAt:
+        """Has the site's store started, if it doesn't run yet, and says where it is: see DurableStore.started."""
+        self._check_asked()
+        return await self.durable_store().started()

@@ -167,3 +167,11 @@ class History:
 
     entries: tuple[Recorded, ...]
     verified: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAt:
+    """The site's store: the node that runs it, and the JetStream domain by which everybody reaches it."""
+
+    node: str
+    domain: str
