@@ -12,6 +12,8 @@ from appmanager.orders import (
     Ended,
     History,
     HistoryOrder,
+    Inventory,
+    InventoryOrder,
     RollbackOrder,
     RunOrder,
     StoreAt,
@@ -109,3 +111,8 @@ class Operated(Module[Config]):
         """Has the site's store started, if it doesn't run yet, and says where it is: see DurableStore.started."""
         self._check_asked()
         return await self.durable_store().started()
+
+    @request("inventory")
+    async def inventory(self, order: InventoryOrder) -> Inventory:
+        """The modules with their versions, digests, configurations and modes: what `gridlink apply` compares."""
+        return await self._asked().inventory(order)

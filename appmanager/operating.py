@@ -9,10 +9,11 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from appmanager.inventory import inventory
 from appmanager.keeping import Keeping
 from appmanager.module_host import ModuleHost
 from appmanager.operated import TOPIC
@@ -23,6 +24,8 @@ from appmanager.orders import (
     Ended,
     History,
     HistoryOrder,
+    Inventory,
+    InventoryOrder,
     Recorded,
     RollbackOrder,
     RunOrder,
@@ -37,7 +40,7 @@ from appmanager.provisioning.engine import Engine
 from appmanager.provisioning.machine import End, Kind, Step
 from appmanager.provisioning.outcome import Outcome, Progress, Recovered, percent_of
 from appmanager.provisioning.plan import Order, read_order, spelled_order
-from appmanager.running import Runner
+from appmanager.running import STEPS_OF, Runner
 from appmanager.runs import Runs
 from appmanager.store.disk import RealDisk
 from appmanager.store.record import Entry, Record
@@ -62,7 +65,7 @@ class Operating:
         managed, disk = Path(manager.config.managed), RealDisk()
         layout = manager.layout()
         self._host = ModuleHost(manager, disk, self._received)
-        protected = (*PROTECTED, manager.instance.partition("@")[0])
+        self._protected = protected = (*PROTECTED, manager.instance.partition("@")[0])
         self._engine = Engine(
             disk, layout, self._host, protected=protected, limits=lambda: limits_on(managed), report=self._report
         )
@@ -73,6 +76,7 @@ class Operating:
         self._runs = Runs(manager, self._record, self._keeping, self._engine.put_on_record)
         self._outcomes: dict[str, asyncio.Future[Ended]] = {}
         self._waited: set[str] = set()  # commands that are kept on the disk until they have ended
+        self._last: dict[str, str] = {}  # the id of the command that ended last, by module
 
     async def bundle(self, word: Word, order: BundleOrder) -> Ended:
         """Install, update."""
@@ -83,6 +87,7 @@ class Operating:
             order.module,
             digest=order.digest,
             source=order.source,
+            config=order.config,
             settings=order.settings,
             older=order.older,
             who=asker.who,
@@ -109,7 +114,8 @@ class Operating:
     async def uninstall(self, order: UninstallOrder) -> Ended:
         """Remove."""
         asker = await asker_of(self._manager, "uninstall", order)
-        self._runner.check(order.module, "uninstall", order.yes)
+        if not await in_thread(lambda: self._commands.knows(order.id)):  # who asks again gets the outcome
+            self._runner.check(order.module, "uninstall", order.yes)
         known = Order(
             order.id,
             Kind.UNINSTALL,
@@ -134,12 +140,15 @@ class Operating:
             signed=asker.nkey,
             expires_s=order.expires_s,
         )
-        return await self._ask(known)
+        return await self._ask(known, order.dry_run)
 
     async def run(self, word: Word, order: RunOrder) -> Ended:
         """Start, stop, restart, kill. Raises Busy: something else is being done to that module."""
         module, yes = order.module, order.yes
         asker = await asker_of(self._manager, word, order)
+        if order.dry_run:
+            self._runner.check(module, word, yes)
+            return Ended(order.id, module, word, "dry run", steps=STEPS_OF[word])
         told = await self._runs.run(
             word,
             order.id,
@@ -181,6 +190,11 @@ class Operating:
             del fields["before"]
             found.append(Recorded(**fields))
         return History(tuple(found), verified)
+
+    async def inventory(self, order: InventoryOrder) -> Inventory:
+        """What there is, and which command ended last."""
+        found = await inventory(self._manager, self._record, self._protected, order)
+        return replace(found, last={**found.last, **self._last})
 
     async def resume(self, recovered: list[Recovered]) -> None:
         """Goes on with what a former AppManager had begun or taken in, and tells what became of the rest."""
@@ -260,6 +274,7 @@ class Operating:
         if outcome.id in self._waited and outcome.end is not End.BROKEN:
             self._waited.discard(outcome.id)
             self._manager.tasks.spawn(self._waits_no_more(outcome, expired), name=f"{outcome.kind} {outcome.module}")
+        self._last[outcome.module] = outcome.id
         told = self._outcomes.pop(outcome.id, None)
         if told is not None:
             told.set_result(ended)

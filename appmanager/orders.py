@@ -28,8 +28,8 @@ class Signature:
 class BundleOrder:
     """Install or update a module. `digest`: the bundle's, as `gridlink pack` prints it; `source`: where its file is.
 
-    `settings`: values in its config.json, by dotted names. `older`: also where a newer version runs. `dry_run`: says
-    what would be done, and does nothing.
+    `settings`: values in its config.json, by dotted names; `config`: a document in its place. `older`: also where a
+    newer version runs. `dry_run`: says what would be done, and does nothing.
     """
 
     id: str
@@ -37,6 +37,7 @@ class BundleOrder:
     digest: str
     source: str
     settings: dict[str, Any] | None = None
+    config: dict[str, Any] | None = None
     older: bool = False
     who: str = ""
     expires_s: float = EXPIRES_S
@@ -83,6 +84,7 @@ class RollbackOrder:
     who: str = ""
     expires_s: float = EXPIRES_S
     signature: Signature | None = None
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ class RunOrder:
     who: str = ""
     expires_s: float = EXPIRES_S
     signature: Signature | None = None
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,3 +178,42 @@ class StoreAt:
 
     node: str
     domain: str
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryOrder:
+    """What there is of these modules, and of all others if `others`."""
+
+    modules: tuple[Name, ...] = ()
+    others: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A module as it is: its version, its bundle's digest (none of one that was put there by hand), its config.json.
+
+    `chosen`: an operator has said in which mode it runs. `protected`: it runs the node, and no command changes it.
+    `config` is None where the file can't be read. `roles`: that it serves now; `uses`: roles that it asks.
+    """
+
+    name: str
+    version: str
+    digest: str
+    mode: str
+    into: str
+    chosen: bool
+    protected: bool
+    config: dict[str, Any] | None
+    roles: tuple[str, ...]
+    uses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """The modules of a machine. `last`: the id of the command that ended last, by module.
+
+    The next one's id is made with it, so that it is another one once that has ended, and the same until then.
+    """
+
+    modules: tuple[Installed, ...]
+    last: dict[str, str]

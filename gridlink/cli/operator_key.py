@@ -49,10 +49,12 @@ def own_file(environ: Mapping[str, str] = os.environ) -> Path:
 def signed(type: Word, order: dict[str, Any], site: str, to: Entry, key: Path | None) -> dict[str, Any]:
     """The order, signed for that AppManager of the site and no other. `key`: None leaves it unsigned.
 
-    Raises TrustInvalid where the key can't be used.
+    `key` may be a directory of seeds, SITE.nk each, as NATS_NKEY may. Raises TrustInvalid where it can't be used.
     """
     if key is None:
         return order
+    if key.is_dir():
+        key = key / f"{site}.nk"
     import msgspec  # noqa: PLC0415 - where commands are signed
 
     from appmanager.operators.signed import Target  # noqa: PLC0415

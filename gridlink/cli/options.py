@@ -26,7 +26,10 @@ class NodeNotFound(GridlinkError):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What stands before the command, `-C DIR` and `--nats URL` for instance; empty where it wasn't given."""
+    """What stands before the command, `-C DIR` and `--nats URL` for instance; empty where it wasn't given.
+
+    `wave`, `stop_on_failure`: of a command over several sites, see gridlink.cli.sites.
+    """
 
     directory: Path | None = None
     url: str = ""
@@ -34,6 +37,8 @@ class Options:
     machine: str = ""
     site_file: Path | None = None
     operator_key: Path | None = None
+    wave: int | None = None
+    stop_on_failure: bool = False
 
     @property
     def managed(self) -> Path:
