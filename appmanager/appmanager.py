@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -109,7 +110,7 @@ class AppManager(Children):
         """
         self._index(order.name)
         if not (order.force and self._is_ours(message().source)):
-            return await self.operating().move(order)
+            return await (await self.operating()).move(order)
         if order.name in self.moving:
             raise Refused(f"{order.name} is on its way already: wait until it is RUNNING, then move it again")
         self.moving.add(order.name)
@@ -139,12 +140,11 @@ class AppManager(Children):
         """A bundle, and what became of it."""
         return Managed(to.name, str(to.directory), to.mode, *self._state(to.name, to.refused, to.note))
 
-    def operating(self) -> Operating:
-        """See Operated."""
+    async def operating(self) -> Operating:
+        """See Operated. Imported in a thread: the modules beside this one go on meanwhile."""
         if self._operating is None:
-            from appmanager.operating import Operating  # noqa: PLC0415 - with the first command
-
-            self._operating = Operating(self)
+            found = await asyncio.to_thread(import_module, "appmanager.operating")  # with the first command
+            self._operating = self._operating or found.Operating(self)
         return self._operating
 
     def _index(self, name: str) -> int:
@@ -253,7 +253,7 @@ class AppManager(Children):
         await bring_up(self._planned, lambda planned: self._start(planned, running), self.registry, self.tasks)
         self._settled.set()
         if self._resumes:
-            await self.operating().resume(self._recovered)
+            await (await self.operating()).resume(self._recovered)
         now = await self.status()
         self.log.info("%d of %d bundles are RUNNING", now.running, len(self._planned))
 

@@ -114,7 +114,7 @@ class Operating:
     async def uninstall(self, order: UninstallOrder) -> Ended:
         """Remove."""
         asker = await asker_of(self._manager, "uninstall", order)
-        if not await in_thread(lambda: self._commands.knows(order.id)):  # who asks again gets the outcome
+        if not self._commands.knows(order.id):  # who asks again gets the outcome
             self._runner.check(order.module, "uninstall", order.yes)
         known = Order(
             order.id,

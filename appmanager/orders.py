@@ -21,7 +21,7 @@ class Signature:
 
     nkey: str
     at_s: int
-    ed25519: bytes  # base64 in JSON
+    ed25519: str  # 128 hexadecimal digits
 
 
 @dataclass(frozen=True, slots=True)

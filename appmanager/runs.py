@@ -93,8 +93,8 @@ class Runs:
 
     async def cut_off(self, document: dict[str, Any]) -> None:
         """Puts on record what a former AppManager had begun, if it had not."""
-        of = (document[key] for key in ("id", "kind", "module"))
-        entry = Entry(*of, "refused", CUT_OFF, document["who"], signed=document["signed"])
+        known_as, kind, module = document["id"], document["kind"], document["module"]
+        entry = Entry(known_as, kind, module, "refused", CUT_OFF, document["who"], signed=document["signed"])
         if await self._recalled(entry.id) is None:
             self._manager.log.warning("%s %s: %s", entry.kind, entry.module, CUT_OFF)
             await self._on_record(entry)

@@ -15,7 +15,7 @@ import orjson
 from gridlink.errors import PayloadInvalid
 
 PREFIX = b"\xffgridlink command 1\n"
-UNSIGNED = frozenset({"signature", "who"})  # the one is made of the rest, the other is found by it
+UNSIGNED = frozenset({"signature", "who", "signed"})  # the first is made of the rest, the others are found by it
 
 
 class Signable(Protocol):

@@ -86,6 +86,15 @@ async def test_a_bundle_goes_through_the_store_and_is_installed_by_name_afterwar
         assert await done(managed, "update", "counter") == "counter: update done 1.0.0 -> 1.1.0\n"
         status, _, err = await gridlink(managed, "update", "counter", "--to", "9.9.9")
         assert (status, "there: 1.0.0, 1.1.0" in err) == (1, True)
+        listed = json.loads(await done(managed, "store", "--json"))["bundles"]
+        assert [(one["name"], one["version"], one["store"]) for one in listed] == [
+            ("counter", "1.0.0", "gridlink"),
+            ("counter", "1.1.0", "gridlink"),
+        ]
+        await done(managed, "store", "counter", "--to", "1.0.0", "--remove")
+        status, _, err = await gridlink(managed, "update", "counter", "--to", "1.0.0", "--older")
+        assert (status, "there: 1.1.0" in err) == (1, True)
+        assert (await gridlink(managed, "store", "lamp", "--remove"))[0] == 1
 
 
 async def test_without_a_store_it_is_said_what_to_do_and_a_path_of_this_machine_still_works(

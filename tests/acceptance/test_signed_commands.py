@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ import pytest
 from appmanager.operators.signed import Target
 from appmanager.operators.signing import sign
 from appmanager.orders import Ended, RunOrder
-from gridlink.errors import AccessDenied, Refused
+from gridlink.errors import AccessDenied, NoSuchInstance, Refused
 from gridlink.testing import eventually
 from tests.acceptance.running import Running, bundle, good, running
 from tests.acceptance.test_provisioning import counted, done, gridlink, packed
@@ -86,8 +87,15 @@ async def test_a_signed_command_that_somebody_repeats_is_not_done_again(managed:
 
         async def ask(order: RunOrder, to: Target, now_s: float, word: str = "restart") -> Ended:
             signed = replace(order, signature=sign(word, order, to, maria.seed_file, now_s))
-            found: Ended = await node.sender.request(manager.instance, "restart", signed, reply=Ended, timeout_s=30)
-            return found
+            while True:
+                try:
+                    found: Ended = await node.sender.request(
+                        manager.instance, "restart", signed, reply=Ended, timeout_s=30
+                    )
+                except NoSuchInstance:
+                    await asyncio.sleep(0.1)  # its node is being replaced
+                else:
+                    return found
 
         order = RunOrder("once", "lamp", expires_s=60)
         assert (await ask(order, target, time.time())).end == "done"

@@ -47,8 +47,8 @@ async def test_what_waits_when_the_node_is_killed_is_done_once_and_nobody_has_to
         os.kill(before, signal.SIGKILL)
         await eventually(partial(_all_done, managed), timeout_s=60)
         assert await counted(node, "add") == ("1.1.0", 5)
-        assert leftovers(managed) == []
-        assert not list((managed / ".gridlink" / "waiting").iterdir())
+        await eventually(lambda: leftovers(managed) == [], timeout_s=5)
+        await eventually(lambda: not list((managed / ".gridlink" / "waiting").iterdir()), timeout_s=5)
         again: Ended = await node.sender.request(manager, "configure", configure, reply=Ended, timeout_s=5)
         assert again.end == "done"
         assert [line["id"] for line in _record(managed)][1:] == ["first", "second"]
