@@ -17,11 +17,13 @@ from appmanager.operated import Operated
 from gridlink.errors import GridlinkError, Refused
 from gridlink.lifecycle import State
 from gridlink.node.bundle import read_bundle
-from gridlink.node.plan import Planned, Policy, plan
+from gridlink.node.plan import NODEMANAGER_ENTRY, Planned, Policy, plan
 from gridlink.registry import Entry
 
 if TYPE_CHECKING:
+    from appmanager.durable_store import DurableStore
     from appmanager.store.layout import Layout
+    from gridlink.proxies.site import Operator
 
 UNPLANNED_GRACE_S = 8.0
 Child = NodeChild | ProcessChild
@@ -38,6 +40,7 @@ class Children(Operated):
         self._policy = Policy()
         self._users: Mapping[str, str] = {}  # of the operating system, by module
         self.moving: set[str] = set()  # modules that something is being done to
+        self.operators: tuple[Operator, ...] = ()  # who may have software changed; none: anyone
         self.transfer_bytes_per_s = 0.0  # of bundles from a store; 0: as fast as it goes
 
     @property
@@ -60,6 +63,12 @@ class Children(Operated):
         states = {name: self.data_dir.parent / name / ".states" for name in self._users}
         return Layout(Path(self.config.managed), states)
 
+    def durable_store(self) -> DurableStore:
+        """What starts the site's store when it is first asked for: `await manager.durable_store().started()`."""
+        from appmanager.durable_store import DurableStore  # noqa: PLC0415 - where something is durable
+
+        return DurableStore(Path(self.config.managed), self.hosting.site_file, self._link)
+
     def plan_of(self, directory: Path, name: str) -> Planned:
         """How the bundle in a directory would run here. Raises Refused: it may not; ManifestInvalid."""
         others = [(one.directory, one.manifest) for one in self._planned if one.name != name and one.manifest]
@@ -67,6 +76,8 @@ class Children(Operated):
         found = apart(found, self._users, self._policy.processes)
         if found.refused:
             raise Refused(f"{name}: {found.refused}")
+        if found.manifest is not None and found.manifest.durable:
+            self.durable_store().check(name)
         return found
 
     def put(self, planned: Planned) -> None:
@@ -155,6 +166,8 @@ class Children(Operated):
     def _begin(self, planned: Planned, running: Mapping[str, str], follows: str = "") -> Child:
         """A child of its bundle, beside the one that it `follows`; it takes over what is `running` in its mode."""
         child: Child
+        if planned.manifest is not None and (planned.manifest.durable or planned.manifest.entry == NODEMANAGER_ENTRY):
+            self._want_store(planned.name)
         if planned.mode == "node":
             elsewhere = None if follows else partial(self._elsewhere, planned)
             child = NodeChild(self, planned, elsewhere, follows=follows)
@@ -162,6 +175,13 @@ class Children(Operated):
             child = self._process(planned, running, follows)
         child.task = self.tasks.spawn(child.run(), name=planned.name)
         return child
+
+    def _want_store(self, name: str) -> None:
+        """A NodeManager's own bundles may want it, too. Where it can't be had, the module waits for it."""
+        try:
+            self.durable_store().needed()
+        except GridlinkError as error:
+            self.log.error("%s finds no store for its durable topics: %s", name, error)  # noqa: TRY400
 
     def _process(self, planned: Planned, running: Mapping[str, str], follows: str) -> ProcessChild:
         own = processes_of(planned.name, running)

@@ -32,6 +32,7 @@ class GuardianLink:
         self._transport: asyncio.ReadTransport | None = None
         self._reader = asyncio.StreamReader()
         self._children: asyncio.Future[dict[str, str]] | None = None
+        self._store_listens = asyncio.Event()
 
     async def open(self) -> None:
         """Takes the pipes over."""
@@ -48,6 +49,8 @@ class GuardianLink:
                 self._on_exit(Exited(name, int(status), how, reason))
             elif event == "children" and self._children is not None and not self._children.done():
                 self._children.set_result(dict(field.split("=", 1) for field in fields if field))
+            elif event == "store":
+                self._store_listens.set()
 
     async def children(self) -> dict[str, str]:
         """The children that the guardian has, apart from the node, and their modes. `listen` must be running."""
@@ -66,6 +69,15 @@ class GuardianLink:
     def stop(self, name: str, grace_s: float) -> None:
         """Asks a child to end, and has it killed after `grace_s`."""
         self._order("stop", name, str(grace_s))
+
+    def start_store(self) -> None:
+        """Asks for the site's JetStream server, whose configuration is written. It may run already."""
+        self._store_listens.clear()
+        self._order("store", "-")
+
+    async def store_listens(self) -> None:
+        """Returns when the server that was asked for listens; `listen` must be running."""
+        await self._store_listens.wait()
 
     def status(self, text: str) -> None:
         """Says how the bundles fare, for systemd to show. No news once the link is closed."""

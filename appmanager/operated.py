@@ -19,6 +19,7 @@ from appmanager.orders import (
     LogsOrder,
     RollbackOrder,
     RunOrder,
+    StoreAt,
     UninstallOrder,
     Word,
 )
@@ -28,6 +29,7 @@ from gridlink.message import message
 from gridlink.module import Module, request
 
 if TYPE_CHECKING:
+    from appmanager.durable_store import DurableStore
     from appmanager.operating import Operating
 
 TOPIC = "provisioning"
@@ -38,40 +40,46 @@ class Operated(Module[Config]):
 
     publishes = (Topic(TOPIC, step=Begun, ended=Ended),)
 
-    def operating(self) -> Operating:
+    async def operating(self) -> Operating:
         """What carries commands out; made with the first one."""
         raise NotImplementedError
 
-    def _asked(self) -> Operating:
-        to = message().address
-        if to.startswith("role."):
+    def durable_store(self) -> DurableStore:
+        """What starts the site's store."""
+        raise NotImplementedError
+
+    async def _asked(self) -> Operating:
+        self._check_asked()
+        return await self.operating()
+
+    def _check_asked(self) -> None:
+        if message().address.startswith("role."):
             raise Refused(f"commands go to one machine's AppManager: send this to {self.instance}, not to its role")
-        return self.operating()
 
     @request("install")
     async def install(self, order: BundleOrder) -> Ended:
         """Installs a module from a packed bundle, and starts it. Where it can't run, nothing is left of it."""
-        return await self._asked().bundle("install", order)
+        return await (await self._asked()).bundle("install", order)
 
     @request("update")
     async def update(self, order: BundleOrder) -> Ended:
         """Replaces a module's version; its state and what is sent to it go on. Where it can't, the old one runs on."""
-        return await self._asked().bundle("update", order)
+        return await (await self._asked()).bundle("update", order)
 
     @request("configure")
     async def change_configuration(self, order: ConfigureOrder) -> Ended:
         """Has a module take other values, and writes them to its config.json. Refused, all is as it was."""
-        return await self._asked().configure(order)
+        return await (await self._asked()).configure(order)
 
     @request("uninstall")
     async def uninstall(self, order: UninstallOrder) -> Ended:
         """Ends a module and removes it."""
-        return await self._asked().uninstall(order)
+        return await (await self._asked()).uninstall(order)
 
     @request("rollback")
     async def rollback(self, order: RollbackOrder) -> Ended:
         """Goes back to a version that is kept, and its state."""
-        return await self._asked().rollback(order)
+        return await (await self._asked()).rollback(order)
 
     @request("start")
     async def start_module(self, order: RunOrder) -> Ended:
@@ -94,17 +102,23 @@ class Operated(Module[Config]):
         return await self._run("kill", order)
 
     async def _run(self, word: Word, order: RunOrder) -> Ended:
-        return await self._asked().run(word, order)
+        return await (await self._asked()).run(word, order)
 
     @request("history")
     async def history(self, order: HistoryOrder) -> History:
         """The commands on record, the oldest first."""
-        return await self._asked().history(order)
+        return await (await self._asked()).history(order)
+
+    @request("startStore")
+    async def start_store(self) -> StoreAt:
+        """Has the site's store started, if it doesn't run yet, and says where it is: see DurableStore.started."""
+        self._check_asked()
+        return await self.durable_store().started()
 
     @request("inventory")
     async def inventory(self, order: InventoryOrder) -> Inventory:
         """The modules with their versions, digests, configurations and modes: what `gridlink apply` compares."""
-        return await self._asked().inventory(order)
+        return await (await self._asked()).inventory(order)
 
     @request("logs")
     async def logs(self, order: LogsOrder) -> Logs:

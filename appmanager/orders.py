@@ -1,7 +1,7 @@
 """What an AppManager is asked for by operators, and what it answers. Data; nothing of provisioning is loaded for it.
 
 An `id` is made by whoever asks. Asked again with the same id, after a lost link say, nothing is done twice, and the
-answer is the same.
+answer is the same. Where the site lists operators, one of them has to have signed it: see appmanager.operators.
 """
 
 from __future__ import annotations
@@ -12,7 +12,16 @@ from typing import Any, Literal
 from gridlink.manifest import Name
 
 EXPIRES_S = 600.0
-Word = Literal["install", "update", "configure", "uninstall", "rollback", "start", "stop", "restart", "kill"]
+Word = Literal["install", "update", "configure", "uninstall", "rollback", "start", "stop", "restart", "kill", "move"]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """An operator's signature of a command, as it travels in it. `at_s`: Unix time by the operator's clock."""
+
+    nkey: str
+    at_s: int
+    ed25519: str  # 128 hexadecimal digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,7 @@ class BundleOrder:
     who: str = ""
     expires_s: float = EXPIRES_S
     dry_run: bool = False
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,7 @@ class ConfigureOrder:
     who: str = ""
     expires_s: float = EXPIRES_S
     dry_run: bool = False
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +70,7 @@ class UninstallOrder:
     who: str = ""
     expires_s: float = EXPIRES_S
     dry_run: bool = False
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +83,7 @@ class RollbackOrder:
     keep_state: bool = False
     who: str = ""
     expires_s: float = EXPIRES_S
+    signature: Signature | None = None
     dry_run: bool = False
 
 
@@ -83,6 +96,7 @@ class RunOrder:
     yes: bool = False
     who: str = ""
     expires_s: float = EXPIRES_S
+    signature: Signature | None = None
     dry_run: bool = False
 
 
@@ -132,7 +146,10 @@ class HistoryOrder:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A command on record. `at_s`: Unix time by the board's clock; `hash`: of the entry, which the next one names."""
+    """A command on record. `at_s`: Unix time by the board's clock; `hash`: of the entry, which the next one names.
+
+    `signed`: the public nkey by which it was signed, where that was checked; then `who` is that operator.
+    """
 
     number: int
     id: str
@@ -144,6 +161,7 @@ class Recorded:
     digests: dict[str, str]
     at_s: float
     hash: str
+    signed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +170,14 @@ class History:
 
     entries: tuple[Recorded, ...]
     verified: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAt:
+    """The site's store: the node that runs it, and the JetStream domain by which everybody reaches it."""
+
+    node: str
+    domain: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +210,9 @@ class Installed:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """The modules of a machine. `last`: the id of the command that ended last, by module.
+    """The modules of a machine. `last`, by module: which commands ended last, on record and in memory.
 
-    The next one's id is made with it, so that it is another one once that has ended, and the same until then.
+    The next one's id is made with it, so that it is another one once one has ended, and the same until then.
     `under_way`: modules that something is being done to, so that they may be another version soon.
     """
 

@@ -1,8 +1,8 @@
 """The guardian's end of the pipes to the AppManager: lines of tab-separated fields, orders in, events out.
 
 Orders: `spawn NAME MODE LIMITS SETTINGS` (MODE fork or process, LIMITS as in `limits`), `stop NAME GRACE_S`,
-`children -`, and `status - TEXT` for systemd. Events: `exited NAME STATUS HOW REASON`, and `children NAME=MODE…` for
-those that live.
+`children -`, `store -` (the site's JetStream server is to run: its configuration is written), and `status - TEXT` for
+systemd. Events: `exited NAME STATUS HOW REASON`, `children NAME=MODE…` for those that live, `store URL`: it listens.
 """
 
 from __future__ import annotations

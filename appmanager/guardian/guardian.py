@@ -27,6 +27,7 @@ from gridlink.signals import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from appmanager.guardian.leaf import LeafServer
     from appmanager.guardian.limits import Limits
 
 TICK_S = 0.25
@@ -38,18 +39,17 @@ class Guardian:
     """Runs one managed directory until it is told to end.
 
     `settings` is the node's NodeSettings as JSON, passed on as it is. `server_file`: the configuration of a nats-server
-    to run, or empty; on a second line, that of the site's JetStream server. `for_s`: end after so many seconds; 0: run
-    until told.
+    to run, or empty; on a second line, that of the site's JetStream server, which runs from when it is there and the
+    AppManager asks for it, or from the start. `for_s`: end after so many seconds; 0: run until told.
     """
 
     def __init__(self, settings: str, server_file: str, for_s: float, state_dir: str, log: Log, zygote: Zygote) -> None:
         self._settings, self._log, self._zygote = settings, log, zygote
-        server_file, _, leaf_file = server_file.partition("\n")
+        server_file, _, self._leaf_file = server_file.partition("\n")
         self._servers = [KeptServer("nats_server", server_file, log, self._replaced)] if server_file else []
-        if leaf_file:
-            from appmanager.guardian.leaf import LeafServer  # noqa: PLC0415 - where something is durable
-
-            self._servers.append(LeafServer("jetstream_server", leaf_file, log, self._replaced))
+        self._leaf: LeafServer | None = None
+        self._leaf_asked = False  # the AppManager is to hear when it listens
+        self._make_leaf()
         self._survivors = Survivors(state_dir, log)
         self._readers = Readers()
         self._family = Family(self._readers, self._survivors, log, lambda: [s.pid for s in self._servers if s.pid])
@@ -99,9 +99,13 @@ class Guardian:
         if not self._gone_by_s:
             for server in self._servers:
                 server.turn(now_s, TICK_S)
+                server.bound_log(now_s)
             if self._node_due_s and now_s >= self._node_due_s:
                 self._node_due_s = 0.0
                 self._start_node()
+        if self._leaf_asked and self._leaf is not None and self._leaf.ready and self._control is not None:
+            self._leaf_asked = False
+            self._control.say("store", self._leaf.url)
         if self._node is not None and self._node.wants_reload:
             self._node.wants_reload = False
             for server in self._servers:
@@ -132,6 +136,23 @@ class Guardian:
         self._family.note()
         if self._node is not None:
             self._node.tell("pid", name, str(pid))
+
+    def _make_leaf(self) -> bool:
+        """Has the site's JetStream server among those that run, where it is to; True: it has yet to be started."""
+        if self._leaf is not None or not os.path.exists(self._leaf_file):
+            return False
+        from appmanager.guardian.leaf import LeafServer  # noqa: PLC0415 - where something is durable
+
+        self._leaf = LeafServer("jetstream_server", self._leaf_file, self._log, self._replaced)
+        self._servers.append(self._leaf)
+        return True
+
+    def _start_leaf(self) -> None:
+        """The AppManager has written its configuration, and waits for it."""
+        self._leaf_asked = True
+        if not self._gone_by_s and self._make_leaf() and self._leaf is not None:
+            self._leaf.start()
+            self._replaced(self._leaf.name, self._leaf.pid)
 
     # The node.
 
@@ -216,6 +237,8 @@ class Guardian:
         elif what == "stop":
             for child in self._named(name):
                 child.stop(float(words[0]))
+        elif what == "store":
+            self._start_leaf()
         elif what == "status":
             self._systemd.status(words[0])
         elif what == "children":

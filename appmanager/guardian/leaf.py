@@ -25,7 +25,7 @@ PATIENT_S = 30.0  # between two starts of a server that ends again and again
 class LeafServer(KeptServer):
     """One nats-server that others can do without."""
 
-    _ready = False
+    ready = False  # it listens
 
     def __init__(self, name: str, configuration_file: str, log: Log, replaced: Callable[[str, int], None]) -> None:
         super().__init__(name, configuration_file, log, replaced)
@@ -33,7 +33,6 @@ class LeafServer(KeptServer):
 
     def start(self) -> None:
         """Starts it; `turn` sees when it listens."""
-        self._ready = False
         try:
             self._server.launch()
         except (ServerUnreachable, OSError) as error:
@@ -46,9 +45,9 @@ class LeafServer(KeptServer):
             self._due_s = 0.0
             self.start()
             self._replaced(self.name, self.pid)
-        elif self.pid and not self._ready:
-            self._ready = self._server.is_ready()
-            if self._ready:
+        elif self.pid and not self.ready:
+            self.ready = self._server.is_ready()
+            if self.ready:
                 self._probe.reset(now_s)
                 self._log.info(f"{self.name} listens at {self.url}")
         elif self.pid and self._probe.turn(now_s, turn_s):
@@ -58,8 +57,8 @@ class LeafServer(KeptServer):
 
     def ended(self) -> None:
         """See KeptServer."""
-        said = "" if self._ready else f" ({self._server.last_words()})"
-        self._server.pid, self._ready = 0, False
+        said = "" if self.ready else f" ({self._server.last_words()})"
+        self._server.pid, self.ready = 0, False
         self._probe.reset(time.monotonic())
         wait_s = self._history.failed(time.monotonic()) or PATIENT_S
         self._log.error(f"{self.name} ended{said}: it is started again in {wait_s:g} s")

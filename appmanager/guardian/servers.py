@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from appmanager.guardian.log import Log
 
 
+BOUNDED_EVERY_S = 1.0  # its log
+
+
 class KeptServer:
     """One nats-server. `replaced(name, pid)` hears of each new process; `given_up` says why there is none any more."""
 
@@ -28,6 +31,8 @@ class KeptServer:
         self._history = RestartHistory()
         self._probe = Probe(lambda: self._server.url)
         self._due_s = 0.0  # 0: it runs, or is not to
+        self._log_due_s = 0.0
+        self._said = ""
 
     @property
     def url(self) -> str:
@@ -54,6 +59,18 @@ class KeptServer:
             self._probe.close()
             self._log.error(f"{self.name} answers nobody: it is killed")
             os.kill(self.pid, signal.SIGKILL)
+
+    def bound_log(self, now_s: float) -> None:
+        """Keeps its log small. Called several times a second."""
+        if now_s < self._log_due_s:
+            return
+        self._log_due_s = now_s + BOUNDED_EVERY_S
+        try:
+            self._server.bound_log()
+        except OSError as error:  # a full disk, for one: the server runs on
+            if str(error) != self._said:
+                self._said = str(error)
+                self._log.error(f"the log of {self.name} can't be kept small: {error}")
 
     def ended(self) -> None:
         """It was reaped: it is started again by the policy, or given up."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gridlink.address import REGISTRY, ROOT, TAP_ROOT
 from gridlink.bus import mqtt
 from gridlink.bus.cluster import is_loopback
-from gridlink.bus.durable.settings import DOMAIN, MIB, JetStreamSettings
+from gridlink.bus.durable.settings import DOMAIN, MIB, TRANSFER, JetStreamSettings
 from gridlink.bus.mqtt import MqttSettings
 from gridlink.bus.server import LOOPBACK
 from gridlink.codec import dumps
@@ -50,7 +51,8 @@ def leaf_configuration(
         f"ports_file_dir: {_quoted(directory)}",
         'max_payload: 1MB\nwrite_deadline: "2s"',
         'leafnodes {\n  reconnect: "250ms"\n'
-        f'  remotes: [ {{ url: "nats-leaf://{mqtt.STORE}:{password}@{LOOPBACK}:{port}", compression: off }} ]\n}}',
+        f'  remotes: [ {{ url: "nats-leaf://{mqtt.STORE}:{password}@{LOOPBACK}:{port}", compression: off\n'
+        f"    deny_exports: {_quoted(kept_in(site, mqtt_settings is not None))} }} ]\n}}",
         "jetstream {\n"
         f"  store_dir: {_quoted(f'{directory}/store')}\n  domain: {DOMAIN}\n"
         f"  max_memory_store: {int(settings.max_memory_mib * MIB)}\n"
@@ -63,6 +65,16 @@ def leaf_configuration(
         parts.append(f"mqtt: {_quoted(mqtt.block(mqtt_settings))}")
     parts.append(f"authorization: {_quoted({'timeout': 5, 'users': users})}")
     return "\n".join([*parts, ""])
+
+
+def kept_in(site: str, has_mqtt: bool) -> list[str]:
+    """What the store sends to nobody: JetStream answers at whatever subject an asker names, and so would speak for it.
+
+    Its answers go to inboxes; what MQTT clients publish, to topics.
+    """
+    own = f"{ROOT}.{site}"
+    apart = [f"{own}.{kind}.>" for kind in ("role", "instance", REGISTRY, "store", TRANSFER)]
+    return [*(apart if has_mqtt else [f"{ROOT}.>"]), f"{TAP_ROOT}.>", "$SRV.>"]
 
 
 def _quoted(value: object) -> str:

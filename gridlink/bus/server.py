@@ -15,6 +15,7 @@ from gridlink.signals import signal
 
 STANDARD_PORT = 4222
 LOOPBACK = "127.0.0.1"
+LOG_BYTES = 256 * 1024  # of nats-server.log, and of nats-server.log.1 before it
 
 
 def configuration(site: str, port: int, directory: str) -> str:
@@ -56,6 +57,7 @@ class Server:
         self._file = configuration_file
         self._directory = os.path.dirname(configuration_file)
         self._log = os.path.join(self._directory, "nats-server.log")
+        self._said_from = 0  # where in it this start's lines begin
 
     def start(self, ready_within_s: float = 10.0) -> None:
         """Starts the program and returns when it listens. Raises ServerUnreachable with the server's own last words."""
@@ -89,6 +91,10 @@ class Server:
         for name in os.listdir(self._directory):
             if name.endswith(".ports"):
                 os.unlink(os.path.join(self._directory, name))
+        try:
+            self._said_from = os.stat(self._log).st_size
+        except FileNotFoundError:
+            self._said_from = 0
         parent = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
@@ -115,19 +121,40 @@ class Server:
 
     def is_ready(self) -> bool:
         """Whether the server that was launched listens by now; sets `url`."""
-        self.url = _url_in(os.path.join(self._directory, f"nats-server_{self.pid}.ports")) or self.url
-        return bool(self.url)
+        url = _url_in(os.path.join(self._directory, f"nats-server_{self.pid}.ports"))
+        self.url = url or self.url
+        return bool(url)
 
     def reload(self) -> None:
         """Makes a server that listens read its configuration again: its routes have changed."""
         if self.pid:
             os.kill(self.pid, signal.SIGHUP)
 
+    def bound_log(self, limit_bytes: int = LOG_BYTES) -> None:
+        """Begins the log anew where it has more than so many bytes; the last so many are kept beside it, as `….log.1`.
+
+        The server writes on at the end of the file, wherever that is, so it need not be told; a line that it writes in
+        just this moment may be lost. (Its own `logfile_max_num` isn't known to the nats-server of Debian 12.)
+        """
+        if not os.path.exists(self._log):
+            return  # it has just been told to start
+        with open(self._log, "rb+", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size <= limit_bytes:
+                return
+            file.seek(size - limit_bytes)
+            with open(f"{self._log}.1", "wb", buffering=0) as former:
+                while part := file.read(32 * 1024):
+                    former.write(part)
+            file.truncate(0)
+        self._said_from = 0
+
     def last_words(self) -> str:
-        """The last line of its log."""
+        """The last line of its log since it was started."""
         try:
-            with open(self._log, encoding="utf-8", errors="replace") as file:
-                lines = file.read().strip().splitlines()
+            with open(self._log, "rb") as file:
+                file.seek(self._said_from)
+                lines = file.read().decode("utf-8", "replace").strip().splitlines()
         except FileNotFoundError:
             lines = []
         return lines[-1] if lines else "it said nothing"
@@ -163,7 +190,7 @@ def _become(program: str, configuration_file: str, log: str, parent: int, memory
     CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
     if os.getppid() != parent:
         return
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (output, 1), (output, 2)):
         os.dup2(source, target)

@@ -15,6 +15,7 @@ from gridlink.cli.applying import How, SitePlan, carry_out, plan_of
 from gridlink.cli.declared import Declared, DeclaredModule, flat, read_declared
 from gridlink.cli.difference import Wanted
 from gridlink.cli.operate import DRY_RUN, EXPIRES
+from gridlink.cli.operator_key import key_file
 from gridlink.cli.options import Options, find
 from gridlink.cli.output import JSON, print_json
 from gridlink.cli.provision import VIA
@@ -75,7 +76,7 @@ def command(
     """
     declared = read_declared(file)
     wanted = tuple(wanted_of(name, module, declared, file.parent) for name, module in declared.modules.items())
-    run(_apply(options, Asked(wanted, prune, How(via, expires_s, dry_run), as_json), yes))
+    run(_apply(options, Asked(wanted, prune, How(via, key_file(options), expires_s, dry_run), as_json), yes))
 
 
 async def _apply(options: Options, asked: Asked, yes: bool) -> None:

@@ -11,12 +11,14 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from appmanager.orders import EXPIRES_S, Inventory
 from gridlink.cli.call import CallFailed, explained, ready
 from gridlink.cli.difference import Step, Wanted, canonical, difference
 from gridlink.cli.operate import AGAIN_S, SUCCEEDED, Asking, appmanager, line_of, present, who
+from gridlink.cli.operator_key import signed
 from gridlink.cli.sending import Via, offered
 from gridlink.cli.session import Session
 from gridlink.cli.steps import Steps
@@ -34,7 +36,7 @@ MOVE_S = 60.0
 class SitePlan:
     """What is to be done at a site. `last`: see Inventory."""
 
-    to: str
+    to: Entry
     steps: tuple[Step, ...]
     last: Mapping[str, str]
 
@@ -50,10 +52,10 @@ async def plan_of(site: Session, wanted: Sequence[Wanted], prune: bool, within_s
     An update that is being tried looks as if it were done, and may be rolled back.
     """
     await present(site)
-    to = appmanager(site).instance
+    to = appmanager(site)
     names, by_s = {one.name for one in wanted}, time.monotonic() + within_s
     while True:
-        found = await _look(site, to, sorted(names))
+        found = await _look(site, to.instance, sorted(names))
         under_way = set(found.under_way) if prune else names & set(found.under_way)
         if not under_way:
             return SitePlan(to, tuple(difference(wanted, found.modules, prune=prune)), found.last)
@@ -86,7 +88,7 @@ def command_id(site: str, to: str, step: Step, last: str) -> str:
 
 def order_of(site: str, plan: SitePlan, step: Step, dry_run: bool) -> dict[str, Any]:
     """A step as an AppManager takes it."""
-    named = command_id(site, plan.to, step, plan.last.get(step.module, ""))
+    named = command_id(site, plan.to.instance, step, plan.last.get(step.module, ""))
     order = {"id": named, "module": step.module, "who": who(), "dry_run": dry_run}
     return {**order, **step.order, **({"yes": True} if step.word == "uninstall" else {})}
 
@@ -96,6 +98,7 @@ class How:
     """How the commands are carried out: how a bundle gets there, for how long each is worth it, or not at all."""
 
     via: Via
+    key: Path | None  # of the operator who signs
     expires_s: float | None
     dry_run: bool
 
@@ -128,7 +131,7 @@ async def _outcome(site: Session, plan: SitePlan, step: Step, teller: Teller, ho
         moved = {"kind": "move", "module": step.module, "end": "dry run" if how.dry_run else "done"}
         if how.dry_run:
             return f"move {step.module} {step.reasons[0]} would be asked for", moved
-        await _move(site, plan.to, step, how.expires_s or EXPIRES_S)
+        await _move(site, plan, step, how)
         return f"{step.module}: move done {step.reasons[0]}", moved
     order = order_of(site.where.site, plan, step, how.dry_run)
     file = order.pop("source", "")
@@ -137,29 +140,30 @@ async def _outcome(site: Session, plan: SitePlan, step: Step, teller: Teller, ho
         return await offered(file, "", how.via, 0.0).bring(site, to, steps, how.dry_run)
 
     steps = teller.steps(order["id"], step.word, step.module)
-    ended = await Asking(site, step.word, order, steps, expires_s=how.expires_s).ended(bring if file else None)
+    ended = await Asking(site, step.word, order, steps, how.key, how.expires_s).ended(bring if file else None)
     return line_of(ended), asdict(ended)
 
 
-async def _move(site: Session, to: str, step: Step, expires_s: float) -> None:
-    """Asks until it has moved: an AppManager does nothing for a module that is there already."""
-    sender, by_s, lost = await ready(site), time.monotonic() + expires_s, False
-    order = {"name": step.module, **step.order, "reason": "gridlink apply"}
+async def _move(site: Session, plan: SitePlan, step: Step, how: How) -> None:
+    """Asks until it has moved, or not; with the same id, so that it is done once."""
+    sender, to = await ready(site), plan.to
+    by_s = time.monotonic() + (how.expires_s or EXPIRES_S)
+    named = command_id(site.where.site, to.instance, step, plan.last.get(step.module, ""))
+    order = {"name": step.module, **step.order, "reason": "gridlink apply", "id": named, "who": who()}
     while True:
+        signed_order = signed("move", order, site.where.site, to, how.key)
         try:
-            moved: dict[str, Any] = await sender.request(to, "move", order, timeout_s=MOVE_S)
+            moved: dict[str, Any] = await sender.request(to.instance, "move", signed_order, timeout_s=MOVE_S)
         except (RequestTimeout, ConnectionLost, NoSuchInstance) as error:
             if time.monotonic() > by_s:
-                raise explained(error, to, "move") from error
-            lost = True
+                raise explained(error, to.instance, "move") from error
+            await asyncio.sleep(AGAIN_S)
+            await site.bus.connected()
         except Refused:
-            if not lost or time.monotonic() > by_s:  # else it may be on its way, since it was asked before
-                raise
+            raise
         except GridlinkError as error:
-            raise explained(error, to, "move") from error
+            raise explained(error, to.instance, "move") from error
         else:
             if moved["mode"] != step.order["mode"] or moved["state"] != "RUNNING":
                 raise CallFailed(f"{step.module} is {moved['state']} in mode {moved['mode']}: {moved['reason']}")
             return
-        await asyncio.sleep(AGAIN_S)
-        await site.bus.connected()

@@ -20,7 +20,8 @@ from gridlink.cli.waves import Did, in_waves
 from gridlink.errors import GridlinkError
 
 WITHIN_S = 30.0
-COLUMNS = ("no", "time", "command", "module", "outcome", "who", "reason")
+COLUMNS = ("no", "time", "command", "module", "outcome", "who", "signed", "reason")
+SHOWN = 12  # characters of a key
 
 
 @click.command()
@@ -87,7 +88,7 @@ def _documents(found: History) -> list[dict[str, Any]]:
 
 def _rows(found: History) -> list[list[str]]:
     return [
-        [str(e.number), _time(e.at_s), e.kind, e.module, e.outcome, e.who, " ".join(e.reason.split())]
+        [str(e.number), _time(e.at_s), e.kind, e.module, e.outcome, e.who, e.signed[:SHOWN], " ".join(e.reason.split())]
         for e in found.entries
     ]
 

@@ -20,12 +20,19 @@ from gridlink.bus.leaf import with_leaf_listener
 from gridlink.bus.mesh import Routes
 from gridlink.bus.server import LOOPBACK, STANDARD_PORT, configuration, find_program
 from gridlink.bus.trust import ClusterFile, Trust, read_trust
-from gridlink.cli.leaf import plan_leaf, write_leaf_file
 from gridlink.codec import encode
 from gridlink.config import machine_name, read_json, typed
 from gridlink.errors import GridlinkError, ManagedDirectoryInvalid, ServerUnreachable
 from gridlink.node.bundle import find_bundles
 from gridlink.node.choices import read_choices
+from gridlink.node.leaf import (
+    configuration_file,
+    plan_leaf,
+    store_place,
+    write_leaf_file,
+    write_place,
+    write_privately,
+)
 from gridlink.node.plan import Policy, is_provisioned, read_plan
 from gridlink.node.settings import HostSetting, LogSetting, NodeSettings
 from nodemanager.watchdog.limits import MODES, WatchdogSetting
@@ -35,7 +42,6 @@ STATE_DIR = ".gridlink"
 TRUST_DIR = "trust"
 SITE_FILE = "site.json"
 WATCHDOG_FILE = "watchdog.json"
-LEAF_DIR = "jetstream"
 PACKAGES = Path(gridlink.__file__).resolve().parents[1]  # where appmanager and nodemanager are installed beside it
 
 
@@ -193,7 +199,11 @@ def guardian_command(options: NodeOptions) -> list[str]:
     lock.take(f"process {os.getpid()}")  # only to see that it can be had: the guardian takes it for good
     lock.close()
     (options.state / "logs").mkdir(exist_ok=True)
-    server_file = write_server_file(options) if options.bus == "nats" and not options.url else ""
+    server_file = ""
+    if options.bus == "nats" and not options.url:
+        server_file = write_server_file(options)
+    else:
+        write_place(options.state, None)
     settings = encode(node_settings(options)).decode()
     logs = "json" if options.json_logs else "lines"
     arguments = [str(options.state), server_file, str(options.for_s), logs, modes(options), settings]
@@ -212,21 +222,25 @@ def modes(options: NodeOptions) -> str:
 
 
 def write_server_file(options: NodeOptions) -> str:
-    """Writes nats-server's configuration; returns its path, and on a second line the JetStream server's, if it has one.
+    """Writes nats-server's configuration; returns its path, and on a second line the JetStream server's, if it may run.
 
-    Raises ServerUnreachable, ConfigInvalid, TrustInvalid.
+    That one's file is there only where it is to run at once. Raises ServerUnreachable, ConfigInvalid, TrustInvalid.
     """
     find_program()
     directory = options.state / "nats"
     directory.mkdir(exist_ok=True)
     file = directory / "nats-server.conf"
-    leaf = plan_leaf(options.managed, options.managed / SITE_FILE, options.node, _clustered(options))
-    text = server_text(options, directory)
-    if leaf is None:
+    text, site_file, clustered = server_text(options, directory), options.managed / SITE_FILE, _clustered(options)
+    plan = plan_leaf(options.managed, site_file, options.node, clustered)
+    place = store_place(site_file, options.site, options.node, clustered)
+    write_place(options.state, place)
+    if place.store != options.node:
         write_privately(file, text)
         return str(file)
-    write_privately(file, with_leaf_listener(text, leaf.port, leaf.password))
-    return f"{file}\n{write_leaf_file(leaf, options.site, options.state / LEAF_DIR, write_privately)}"
+    if plan is not None:
+        write_leaf_file(options.state, plan, place)
+    write_privately(file, with_leaf_listener(text, place.port, place.password))
+    return f"{file}\n{configuration_file(options.state)}"
 
 
 def _clustered(options: NodeOptions) -> bool:
@@ -246,13 +260,6 @@ def server_text(options: NodeOptions, directory: Path) -> str:
     if options.trust is not None:
         return trusted_configuration(options.trust, port, str(directory))
     return configuration(options.site, port, str(directory))
-
-
-def write_privately(file: Path, text: str) -> None:
-    """Writes a file that its owner alone can read: it may hold the seed of an uplink."""
-    file.unlink(missing_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
-        opened.write(text)
 
 
 def check_ports(cluster: ClusterFile) -> None:

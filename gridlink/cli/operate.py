@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -21,6 +22,7 @@ from appmanager.orders import EXPIRES_S, Begun, Ended, Word
 from gridlink import address
 from gridlink.bus.protocol import Answer
 from gridlink.cli.call import CallFailed, explained, ready
+from gridlink.cli.operator_key import key_file, signed
 from gridlink.cli.options import Options
 from gridlink.cli.output import print_json
 from gridlink.cli.rollout import is_several
@@ -89,7 +91,7 @@ async def ask(
         return
     async with session(options) as site:
         with Steps(order["id"], type, order["module"], as_json) as steps:
-            ended = await Asking(site, type, order, steps, expires_s).ended(bring)
+            ended = await Asking(site, type, order, steps, key_file(options), expires_s).ended(bring)
     show(ended, as_json)
 
 
@@ -97,9 +99,16 @@ class Asking:
     """One command to one site, until it has ended."""
 
     def __init__(
-        self, site: Session, type: Word, order: dict[str, Any], steps: Steps, expires_s: float | None = None
+        self,
+        site: Session,
+        type: Word,
+        order: dict[str, Any],
+        steps: Steps,
+        key: Path | None = None,
+        expires_s: float | None = None,
     ) -> None:
-        self._site, self._type, self._order, self._steps = site, type, order, steps
+        """`key`: the file with the seed of the operator who signs it."""
+        self._site, self._type, self._order, self._steps, self._key = site, type, order, steps, key
         self._waits = expires_s is not None
         self._by_s = time.monotonic() + (EXPIRES_S if expires_s is None else expires_s)
 
@@ -142,8 +151,9 @@ class Asking:
         sender = await ready(self._site)
         while True:
             self._order["expires_s"] = max(1.0, self._by_s - time.monotonic())
+            order = signed(self._type, self._order, self._site.where.site, to, self._key)
             try:
-                ended: Ended = await sender.request(to.instance, self._type, self._order, reply=Ended, timeout_s=ASK_S)
+                ended: Ended = await sender.request(to.instance, self._type, order, reply=Ended, timeout_s=ASK_S)
                 if ended.end != "under way":
                     return ended
             except Refused as error:

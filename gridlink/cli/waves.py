@@ -12,6 +12,7 @@ import click
 from appmanager.orders import Word
 from gridlink.cli.call import CallFailed
 from gridlink.cli.operate import SUCCEEDED, Asking, Bring, line_of
+from gridlink.cli.operator_key import key_file
 from gridlink.cli.options import Options
 from gridlink.cli.output import print_json
 from gridlink.cli.rollout import Rollout
@@ -70,7 +71,7 @@ async def ask_sites(
     async def work(name: str, teller: Teller) -> Did:
         async with session(replace(options, site=name)) as site:
             steps = teller.steps(order["id"], type, order["module"])
-            ended = await Asking(site, type, dict(order), steps, expires_s=expires_s).ended(bring)
+            ended = await Asking(site, type, dict(order), steps, key_file(options), expires_s).ended(bring)
         return Did(ended.end in SUCCEEDED, line_of(ended), (asdict(ended),))
 
     await in_waves(await rollout(options, harmless=bool(order.get("dry_run"))), work, as_json)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gridlink.bus.server import find_program
-from gridlink.cli.leaf import free_port
+from gridlink.node.leaf import free_port
 from gridlink.testing import eventually
 from tests.acceptance.running import start
 from tests.conftest import clean_environment, command

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from gridlink.bus.server import find_program
-from gridlink.cli.leaf import free_port
 from gridlink.cli.trust import make_uplink
+from gridlink.node.leaf import free_port
 from gridlink.testing import eventually
 from tests.acceptance.running import bundle, good, running
 from tests.acceptance.test_provisioning import PROGRAM, counted, leftovers

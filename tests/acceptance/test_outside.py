@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gridlink.cli.leaf import free_port
+from gridlink.node.leaf import free_port
 from tests.acceptance.running import SEVEN, running
 from tests.conftest import clean_environment, command
 from tests.gridlink.conftest import require_nats_server

@@ -13,7 +13,7 @@ from pathlib import Path
 from gridlink.bus.durable.settings import JetStreamSettings
 from gridlink.bus.leaf import leaf_configuration, with_leaf_listener
 from gridlink.bus.server import Server, configuration
-from gridlink.cli.leaf import free_port
+from gridlink.node.leaf import free_port
 from tests.gridlink.conftest import require_nats_server
 
 

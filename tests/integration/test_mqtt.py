@@ -18,7 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from gridlink.bus.nats import NatsBus
 from gridlink.cli.certificates import authority, issue
-from gridlink.cli.leaf import free_port
+from gridlink.node.leaf import free_port
 from gridlink.testing import eventually
 from tests.acceptance.running import BUNDLES, NODE, Running, bundle, running
 from tests.gridlink.conftest import require_nats_server

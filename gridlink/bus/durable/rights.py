@@ -1,7 +1,8 @@
 """What a node of a site with a policy may say to JetStream. Pure.
 
 It makes neither streams nor consumers: by `republish`, `sources` or a `deliver_subject` the store would publish for it
-where the policy doesn't let it. So durable topics aren't for such a node.
+where the policy doesn't let it. It acknowledges and pulls nothing either: JetStream answers at any reply subject, also
+at one of its own API, so that an acknowledgement deletes a stream. So durable topics aren't for such a node.
 """
 
 from __future__ import annotations

@@ -23,10 +23,10 @@ from gridlink.bus.durable.settings import CENTRE
 from gridlink.bus.nats import NatsBus
 from gridlink.bus.server import Server, find_program
 from gridlink.bus.trust import operator_rights, read_trust
-from gridlink.cli.leaf import free_port
 from gridlink.cli.trust import make_uplink
 from gridlink.config import Credentials
 from gridlink.errors import GridlinkError, RequestTimeout
+from gridlink.node.leaf import free_port
 from gridlink.proxies.policy import permissions
 from tests.appmanager.transfer.conftest import SITE, content
 from tests.gridlink.conftest import require_nats_server

@@ -32,6 +32,13 @@ def test_it_is_bounded_has_a_domain_of_its_own_and_listens_on_loopback_alone() -
     assert '"users":[{"user":"jetstream","password":"secret"}]' in text
 
 
+def test_it_sends_nothing_but_answers_and_what_mqtt_clients_publish() -> None:
+    """JetStream answers at whatever subject an asker names, with rights that the asker hasn't."""
+    assert 'deny_exports: ["gl.>","gl-tap.>","$SRV.>"]' in leaf()
+    apart = '"gl.west.role.>","gl.west.instance.>","gl.west.registry.>","gl.west.store.>","gl.west.transfer.>"'
+    assert f'deny_exports: [{apart},"gl-tap.>","$SRV.>"]' in leaf(MqttSettings())
+
+
 def test_the_nodes_server_listens_for_it_on_loopback_with_a_password() -> None:
     """Whoever is on the machine isn't the store."""
     text = with_leaf_listener(configuration("west", 4222, "/x"), 7423, "secret")

@@ -20,6 +20,7 @@ from gridlink.errors import GridlinkError, ModuleInvalid, RequestTimeout
 from gridlink.manifest import Manifest
 from gridlink.node.durable import durable_topics
 from gridlink.proxies.policy import Rule, permissions
+from gridlink.testing import eventually
 from tests.gridlink.store import new_store
 
 POLICY = (Rule("source", "topic numbers"), Rule("sink", hears=("topic numbers",)))
@@ -103,6 +104,55 @@ async def test_an_operators_stream_shows_that_the_way_around_was_real(buses: Bus
     assert json.loads(reply)["stream"] == "topic-numbers"
     await buses.bounded._client.flush()
     assert heard == [b"1"]
+
+
+async def test_what_the_store_answers_reaches_inboxes_alone(buses: Buses) -> None:
+    """It acknowledges an event at whatever subject its publisher names: that would be a way to any role."""
+    await JetStream(buses.operator.raw()).call("STREAM.CREATE.topic-numbers", STREAM)
+    heard: list[bytes] = []
+    await buses.operator.listen(FORBIDDEN, heard.append)
+    await buses.bounded.listen("_INBOX.n1.there", heard.append)
+    for reply in (FORBIDDEN, "_INBOX.n1.there"):
+        buses.bounded.raw().put("gl.test.topic.numbers.number", b"1", reply=reply)
+    await eventually(lambda: heard)
+    await buses.operator._client.flush()
+    assert [json.loads(body)["seq"] for body in heard] == [2]
+
+
+async def test_who_may_only_acknowledge_could_delete_a_stream(tmp_path: Path) -> None:
+    """Why the refusal stands: the least that a reader needs lets it have the store do anything that takes no document.
+
+    The store acknowledges an acknowledgement at whatever subject it names, and its own API is one. When nats-server
+    does so no more, durable topics can be had by machines that a policy bounds (docs/decisions/0012).
+    """
+    least = {"publish": ["$JS.ACK.topic-numbers.sink.>"], "subscribe": ["_INBOX.n1.>"]}
+    users = [
+        {"user": name, "password": "pw", "permissions": given}
+        for name, given in {"n1": least, "operator": operator_rights("test")}.items()
+    ]
+    async with AsyncExitStack() as stack:
+        authorization = f"authorization: {json.dumps({'users': users})}\n"
+        store = stack.enter_context(new_store(tmp_path / "store", authorization=authorization))
+        bounded, operator = NatsBus("test", "n1"), NatsBus("test", "operator")
+        for bus in (bounded, operator):
+            stack.push_async_callback(bus.aclose)
+            await bus.connect(store.url, Credentials(user=bus.node, password="pw", inbox_prefix=f"_INBOX.{bus.node}"))
+        api = JetStream(operator.raw())
+        await api.call("STREAM.CREATE.topic-numbers", STREAM)
+        await api.call("STREAM.CREATE.others", {"name": "others", "subjects": ["others"], "storage": "memory"})
+        consumer = {"name": "sink", "durable_name": "sink", "ack_policy": "explicit"}
+        await api.call("CONSUMER.CREATE.topic-numbers.sink", {"stream_name": "topic-numbers", "config": consumer})
+        await operator.raw().request("gl.test.topic.numbers.number", b"1")
+        delivered: list[bytes] = []
+        await operator.listen("_INBOX.operator.there", delivered.append)
+        operator.raw().put(f"{api.prefix}.CONSUMER.MSG.NEXT.topic-numbers.sink", b"", reply="_INBOX.operator.there")
+        await eventually(lambda: delivered)
+        bounded.raw().put("$JS.ACK.topic-numbers.sink.1.1.1.1.0", b"+ACK", reply="$JS.API.STREAM.DELETE.others")
+
+        async def gone() -> bool:
+            return bool((await api.call("STREAM.NAMES"))["streams"] == ["topic-numbers"])
+
+        await eventually(gone)
 
 
 async def test_a_module_with_durable_topics_is_refused_there_and_says_why(buses: Buses) -> None:

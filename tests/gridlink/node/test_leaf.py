@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from gridlink.cli.leaf import free_port, plan_leaf
 from gridlink.errors import ConfigInvalid, GridlinkError, ServerUnreachable, TrustInvalid
+from gridlink.node.leaf import free_port, plan_leaf
 from gridlink.proxies.site import read_site_file
 from tests.acceptance.running import bundle, good
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
