@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -70,6 +71,7 @@ class AppManager(Children):
         self._settled = asyncio.Event()
         self._operating: Operating | None = None
         self._recovered: list[Recovered] = []
+        self._resumes = False
 
     async def start(self) -> None:
         """Opens the link to the guardian and begins to bring the bundles up."""
@@ -81,7 +83,7 @@ class AppManager(Children):
         if pending(self.config.managed):
             from appmanager.mending import mended  # noqa: PLC0415 - after a power cut
 
-            self._recovered = await mended(self.layout(), self._link)
+            self._recovered, self._resumes = await mended(self.layout(), self._link), True
         self._planned = read_plan(managed, self._policy)
         self._planned = [apart(planned, self._users, self._policy.processes) for planned in self._planned]
         if not self._planned and not is_provisioned(managed):
@@ -113,27 +115,43 @@ class AppManager(Children):
 
         Refused, and as it was before, where it can't run there.
         """
-        where = self._index(order.name)
+        self._index(order.name)
+        if not (order.force and self._is_ours(message().source)):
+            return await (await self.operating()).move(order)
         if order.name in self.moving:
             raise Refused(f"{order.name} is on its way already: wait until it is RUNNING, then move it again")
+        self.moving.add(order.name)
+        try:
+            return await self.moved(order)
+        finally:
+            self.moving.discard(order.name)
+
+    def _is_ours(self, instance: str) -> bool:
+        """Whether it is a NodeManager that this AppManager has started: those move what hangs, and sign nothing."""
+        return any(
+            "host" in entry.requests for entry in self.registry.find(instance=instance, managed_by=self.instance)
+        )
+
+    async def moved(self, order: MoveOrder) -> Managed:
+        """Does what `move` asks for, of a module that nothing else is being done to. Raises Refused."""
+        where = self._index(order.name)
         one = self._planned[where]
         to = apart(destination(one, order, self._planned, self._policy), self._users, self._policy.processes)
         child = self._children.get(order.name)
         if (to.mode, to.into) != (one.mode, one.into) or child is None or child.state is not State.RUNNING:
-            self.moving.add(order.name)
-            try:
-                await self._change_over(one, to, order)
-            finally:
-                self.moving.discard(order.name)
+            await self._change_over(one, to, order)
         self._planned[self._index(order.name)] = to
+        return self.managed(to)
+
+    def managed(self, to: Planned) -> Managed:
+        """A bundle, and what became of it."""
         return Managed(to.name, str(to.directory), to.mode, *self._state(to.name, to.refused, to.note))
 
-    def operating(self) -> Operating:
-        """See Operated."""
+    async def operating(self) -> Operating:
+        """See Operated. Imported in a thread: the modules beside this one go on meanwhile."""
         if self._operating is None:
-            from appmanager.operating import Operating  # noqa: PLC0415 - with the first command
-
-            self._operating = Operating(self)
+            found = await asyncio.to_thread(import_module, "appmanager.operating")  # with the first command
+            self._operating = self._operating or found.Operating(self)
         return self._operating
 
     def _index(self, name: str) -> int:
@@ -217,7 +235,7 @@ class AppManager(Children):
 
             document = read_site_file(Path(self.hosting.site_file)).document
             self._users, modes, untrusted = document.users, dict(document.hosting.modes), document.hosting.untrusted
-            self.transfer_bytes_per_s = document.transfer.bytes_per_s
+            self.transfer_bytes_per_s, self.operators = document.transfer.bytes_per_s, document.operators
         return Policy(
             config.mode,
             config.nodemanager,
@@ -244,8 +262,8 @@ class AppManager(Children):
             self._start(planned, running)
         await bring_up(self._planned, lambda planned: self._start(planned, running), self.registry, self.tasks)
         self._settled.set()
-        if self._recovered:
-            self.operating().resume(self._recovered)
+        if self._resumes:
+            await (await self.operating()).resume(self._recovered)
         now = await self.status()
         self.log.info("%d of %d bundles are RUNNING", now.running, len(self._planned))
 

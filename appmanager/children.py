@@ -24,6 +24,7 @@ from gridlink.registry import Entry
 if TYPE_CHECKING:
     from appmanager.durable_store import DurableStore
     from appmanager.store.layout import Layout
+    from gridlink.proxies.site import Operator
 
 UNPLANNED_GRACE_S = 8.0
 Child = NodeChild | ProcessChild
@@ -41,6 +42,7 @@ class Children(Operated):
         self._offences = Offences(self)
         self._users: Mapping[str, str] = {}  # of the operating system, by module
         self.moving: set[str] = set()  # modules that something is being done to
+        self.operators: tuple[Operator, ...] = ()  # who may have software changed; none: anyone
         self.transfer_bytes_per_s = 0.0  # of bundles from a store; 0: as fast as it goes
 
     @property

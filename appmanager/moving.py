@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from appmanager.orders import EXPIRES_S, Signature
 from gridlink.errors import Refused
 from gridlink.node.plan import CHOSEN, NODEMANAGER, NODEMANAGER_ENTRY, Planned, Policy, trusted
 
@@ -15,7 +16,7 @@ class MoveOrder:
     """How a bundle is to run from now on, also after a restart of the node. `into`: a NodeManager, for mode node.
 
     `reason`: why, for the log. `force`: it is stopped where its handlers don't finish, and it holds only until the
-    AppManager is started again.
+    AppManager is started again; a NodeManager asks for that, and nobody signs it. The rest: see appmanager.orders.
     """
 
     name: str
@@ -23,6 +24,15 @@ class MoveOrder:
     into: str = ""
     reason: str = ""
     force: bool = False
+    id: str = ""
+    who: str = ""
+    expires_s: float = EXPIRES_S
+    signature: Signature | None = None
+
+    @property
+    def module(self) -> str:
+        """As other commands call it."""
+        return self.name
 
 
 def destination(one: Planned, order: MoveOrder, planned: Sequence[Planned], policy: Policy) -> Planned:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from appmanager.config import Config
@@ -12,6 +13,10 @@ from appmanager.orders import (
     Ended,
     History,
     HistoryOrder,
+    Inventory,
+    InventoryOrder,
+    Logs,
+    LogsOrder,
     RollbackOrder,
     RunOrder,
     StoreAt,
@@ -35,7 +40,7 @@ class Operated(Module[Config]):
 
     publishes: ClassVar[tuple[Topic, ...]] = (Topic(TOPIC, step=Begun, ended=Ended),)
 
-    def operating(self) -> Operating:
+    async def operating(self) -> Operating:
         """What carries commands out; made with the first one."""
         raise NotImplementedError
 
@@ -43,9 +48,9 @@ class Operated(Module[Config]):
         """What starts the site's store."""
         raise NotImplementedError
 
-    def _asked(self) -> Operating:
+    async def _asked(self) -> Operating:
         self._check_asked()
-        return self.operating()
+        return await self.operating()
 
     def _check_asked(self) -> None:
         if message().address.startswith("role."):
@@ -54,27 +59,27 @@ class Operated(Module[Config]):
     @request("install")
     async def install(self, order: BundleOrder) -> Ended:
         """Installs a module from a packed bundle, and starts it. Where it can't run, nothing is left of it."""
-        return await self._asked().bundle("install", order)
+        return await (await self._asked()).bundle("install", order)
 
     @request("update")
     async def update(self, order: BundleOrder) -> Ended:
         """Replaces a module's version; its state and what is sent to it go on. Where it can't, the old one runs on."""
-        return await self._asked().bundle("update", order)
+        return await (await self._asked()).bundle("update", order)
 
     @request("configure")
     async def change_configuration(self, order: ConfigureOrder) -> Ended:
         """Has a module take other values, and writes them to its config.json. Refused, all is as it was."""
-        return await self._asked().configure(order)
+        return await (await self._asked()).configure(order)
 
     @request("uninstall")
     async def uninstall(self, order: UninstallOrder) -> Ended:
         """Ends a module and removes it."""
-        return await self._asked().uninstall(order)
+        return await (await self._asked()).uninstall(order)
 
     @request("rollback")
     async def rollback(self, order: RollbackOrder) -> Ended:
         """Goes back to a version that is kept, and its state."""
-        return await self._asked().rollback(order)
+        return await (await self._asked()).rollback(order)
 
     @request("start")
     async def start_module(self, order: RunOrder) -> Ended:
@@ -97,15 +102,29 @@ class Operated(Module[Config]):
         return await self._run("kill", order)
 
     async def _run(self, word: Word, order: RunOrder) -> Ended:
-        return await self._asked().run(word, order)
+        return await (await self._asked()).run(word, order)
 
     @request("history")
     async def history(self, order: HistoryOrder) -> History:
         """The commands on record, the oldest first."""
-        return await self._asked().history(order)
+        return await (await self._asked()).history(order)
 
     @request("startStore")
     async def start_store(self) -> StoreAt:
         """Has the site's store started, if it doesn't run yet, and says where it is: see DurableStore.started."""
         self._check_asked()
         return await self.durable_store().started()
+
+    @request("inventory")
+    async def inventory(self, order: InventoryOrder) -> Inventory:
+        """The modules with their versions, digests, configurations and modes: what `gridlink apply` compares."""
+        return await (await self._asked()).inventory(order)
+
+    @request("logs")
+    async def logs(self, order: LogsOrder) -> Logs:
+        """What the processes of this machine have logged, also those that have ended."""
+        from appmanager.log_reading import read  # noqa: PLC0415 - where somebody looks
+        from appmanager.provisioning.blocking import in_thread  # noqa: PLC0415
+
+        directory = Path(self.config.managed) / ".gridlink" / "logs"
+        return await in_thread(lambda: read(directory, order))

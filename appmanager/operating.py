@@ -6,12 +6,15 @@ Loaded with the first command. Whoever asks waits for the outcome as long as the
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
-from collections import OrderedDict, deque
-from dataclasses import asdict
+from collections import deque
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from appmanager.inventory import inventory
+from appmanager.keeping import Keeping
 from appmanager.module_host import ModuleHost
 from appmanager.operated import TOPIC
 from appmanager.orders import (
@@ -21,6 +24,8 @@ from appmanager.orders import (
     Ended,
     History,
     HistoryOrder,
+    Inventory,
+    InventoryOrder,
     Recorded,
     RollbackOrder,
     RunOrder,
@@ -28,25 +33,28 @@ from appmanager.orders import (
     Word,
 )
 from appmanager.packed.limits import limits_on
+from appmanager.permission import asker_of
 from appmanager.provisioning.blocking import in_thread, said
 from appmanager.provisioning.commands import Answer, Commands
 from appmanager.provisioning.engine import Engine
 from appmanager.provisioning.machine import End, Kind, Step
 from appmanager.provisioning.outcome import Outcome, Progress, Recovered, percent_of
-from appmanager.provisioning.plan import Order
-from appmanager.running import Runner
+from appmanager.provisioning.plan import Order, read_order, spelled_order
+from appmanager.running import STEPS_OF, Runner
+from appmanager.runs import Runs
 from appmanager.store.disk import RealDisk
-from appmanager.store.record import Record
-from gridlink.errors import Busy, GridlinkError
+from appmanager.store.record import Entry, Record
+from appmanager.store.waiting import Waiting
+from gridlink.errors import GridlinkError, Refused
 from gridlink.message import message
 
 if TYPE_CHECKING:
-    from appmanager.appmanager import AppManager
+    from appmanager.appmanager import AppManager, Managed
+    from appmanager.moving import MoveOrder
 
 PROTECTED = ("appmanager", "nodemanager")
 ANSWER_IN_TIME = 0.8  # of a request's time; the rest is for the answer
 WAIT_S = 60.0  # where the request has no limit
-REMEMBERED = 256
 
 
 class Operating:
@@ -57,88 +65,114 @@ class Operating:
         managed, disk = Path(manager.config.managed), RealDisk()
         layout = manager.layout()
         self._host = ModuleHost(manager, disk, self._received)
-        protected = (*PROTECTED, manager.instance.partition("@")[0])
+        self._protected = protected = (*PROTECTED, manager.instance.partition("@")[0])
         self._engine = Engine(
             disk, layout, self._host, protected=protected, limits=lambda: limits_on(managed), report=self._report
         )
         self._commands = Commands(recall=self._engine.recall)
         self._record = Record(disk, layout.record)
         self._runner = Runner(manager, protected)
+        self._keeping = Keeping(Waiting(disk, layout.waiting), manager.log)
+        self._runs = Runs(manager, self._record, self._keeping, self._engine.put_on_record)
         self._outcomes: dict[str, asyncio.Future[Ended]] = {}
-        self._runs: OrderedDict[str, asyncio.Future[Ended]] = OrderedDict()
+        self._waited: set[str] = set()  # commands that are kept on the disk until they have ended
+        self._last: dict[str, str] = {}  # the id of the command that ended last, by module
 
     async def bundle(self, word: Word, order: BundleOrder) -> Ended:
         """Install, update."""
-        kind = Kind(word)
+        asker = await asker_of(self._manager, word, order)
         known = Order(
             order.id,
-            kind,
+            Kind(word),
             order.module,
             digest=order.digest,
             source=order.source,
+            config=order.config,
             settings=order.settings,
             older=order.older,
-            who=order.who,
+            who=asker.who,
+            signed=asker.nkey,
             expires_s=order.expires_s,
         )
         return await self._ask(known, order.dry_run)
 
     async def configure(self, order: ConfigureOrder) -> Ended:
         """Other values."""
+        asker = await asker_of(self._manager, "configure", order)
         known = Order(
             order.id,
             Kind.CONFIGURE,
             order.module,
             config=order.config,
             settings=order.settings,
-            who=order.who,
+            who=asker.who,
+            signed=asker.nkey,
             expires_s=order.expires_s,
         )
         return await self._ask(known, order.dry_run)
 
     async def uninstall(self, order: UninstallOrder) -> Ended:
         """Remove."""
-        self._runner.check(order.module, "uninstall", order.yes)
+        asker = await asker_of(self._manager, "uninstall", order)
+        if not self._commands.knows(order.id):  # who asks again gets the outcome
+            self._runner.check(order.module, "uninstall", order.yes)
         known = Order(
-            order.id, Kind.UNINSTALL, order.module, purge=order.purge, who=order.who, expires_s=order.expires_s
+            order.id,
+            Kind.UNINSTALL,
+            order.module,
+            purge=order.purge,
+            who=asker.who,
+            signed=asker.nkey,
+            expires_s=order.expires_s,
         )
         return await self._ask(known, order.dry_run)
 
     async def rollback(self, order: RollbackOrder) -> Ended:
         """Back to a version that is kept."""
+        asker = await asker_of(self._manager, "rollback", order)
         known = Order(
             order.id,
             Kind.ROLLBACK,
             order.module,
             to=order.to,
             keep_state=order.keep_state,
-            who=order.who,
+            who=asker.who,
+            signed=asker.nkey,
             expires_s=order.expires_s,
         )
-        return await self._ask(known)
+        return await self._ask(known, order.dry_run)
 
     async def run(self, word: Word, order: RunOrder) -> Ended:
         """Start, stop, restart, kill. Raises Busy: something else is being done to that module."""
-        known = self._runs.get(order.id)
-        if known is None:
-            self._runner.check(order.module, word, order.yes)
-            if order.module in self._manager.moving:
-                raise Busy(f"{order.module}: another command is being carried out: wait for its end")
-            known = self._runs[order.id] = asyncio.get_running_loop().create_future()
-            while len(self._runs) > REMEMBERED:
-                self._runs.popitem(last=False)
-            self._manager.moving.add(order.module)
-            self._manager.tasks.spawn(self._run(word, order, known), name=f"{word} {order.module}")
-        return await _in_time(known, Ended(order.id, order.module, word, "under way"))
+        module, yes = order.module, order.yes
+        asker = await asker_of(self._manager, word, order)
+        if order.dry_run:
+            self._runner.check(module, word, yes)
+            return Ended(order.id, module, word, "dry run", steps=STEPS_OF[word])
+        told = await self._runs.run(
+            word,
+            order.id,
+            module,
+            asker,
+            lambda: self._runner.check(module, word, yes),
+            lambda: self._runner.run(word, module),
+        )
+        return await _in_time(told, Ended(order.id, module, word, "under way"))
 
-    async def _run(self, word: Word, order: RunOrder, told: asyncio.Future[Ended]) -> None:
-        try:
-            reason = await self._runner.run(word, order.module)
-        except (GridlinkError, OSError) as error:  # a TimeoutError is one
-            reason = str(error)
-        finally:
-            self._manager.moving.discard(order.module)
-        told.set_result(Ended(order.id, order.module, word, "refused" if reason else "done", reason))
+    async def move(self, order: MoveOrder) -> Managed:
+        """Another mode, see AppManager.move. Raises Busy, Refused."""
+        asker, name = await asker_of(self._manager, "move", order), order.name
+
+        async def do() -> str:
+            await self._manager.moved(order)
+            return ""
+
+        known_as = order.id or secrets.token_hex(8)
+        told = await self._runs.run("move", known_as, name, asker, lambda: None, do)
+        ended, planned = await asyncio.shield(told), self._manager.find(name)
+        if ended.end != "done" or planned is None:
+            raise Refused(ended.reason or f"{name} isn't managed any more")
+        return self._manager.managed(planned)
 
     async def history(self, order: HistoryOrder) -> History:
         """The record. Raises RecordDamaged with the line."""
@@ -157,27 +191,51 @@ class Operating:
             found.append(Recorded(**fields))
         return History(tuple(found), verified)
 
-    def resume(self, recovered: list[Recovered]) -> None:
-        """Goes on with what a former AppManager had begun, and tells what became of the rest."""
+    async def inventory(self, order: InventoryOrder) -> Inventory:
+        """What there is, and which command ended last."""
+        found = await inventory(self._manager, self._record, self._protected, order)
+        under_way = {*self._manager.moving, *(order.module for order in self._commands.current())}
+        last = {name: f"{found.last.get(name, '')} {self._last.get(name, '')}" for name in {*found.last, *self._last}}
+        return replace(found, last=last, under_way=tuple(sorted(under_way)))
+
+    async def resume(self, recovered: list[Recovered]) -> None:
+        """Goes on with what a former AppManager had begun or taken in, and tells what became of the rest."""
         for one in recovered:
             if one.outcome is not None:
                 self._manager.log.warning("%s: %s: %s", one.outcome.module, one.outcome.end, one.outcome.reason)
                 self._publish("ended", _ended(one.outcome))
             if one.resume is not None:
-                self._submit(one.resume)
+                await self._submit(one.resume)
+        for kept in await self._keeping.all():
+            if kept.what == "run":
+                await self._runs.cut_off(kept.document)
+            else:
+                await self._resubmit(read_order(kept.document))
+
+    async def _resubmit(self, order: Order) -> None:
+        """A command that waited: if it has ended it is on record, and isn't done again."""
+        try:
+            told = await self._submit(order)
+        except GridlinkError as error:
+            self._manager.log.error("%s %s is given up: %s", order.kind, order.module, error)  # noqa: TRY400
+        else:
+            if not told.done():
+                self._manager.log.warning("%s %s waited when its node ended: it goes on", order.kind, order.module)
+                return
+        await self._keeping.remove(order.id)
 
     async def _ask(self, order: Order, dry_run: bool = False) -> Ended:
         if dry_run:
             plan, steps = await self._engine.dry_run(order)
             names = tuple(step.value for step in steps)
             return Ended(order.id, order.module, order.kind.value, "dry run", was=plan.was, steps=names)
-        known = self._submit(order)
+        known = await self._submit(order)
         return await _in_time(known, Ended(order.id, order.module, order.kind.value, "under way"))
 
-    def _submit(self, order: Order) -> asyncio.Future[Ended]:
-        """Raises Busy, Refused."""
+    async def _submit(self, order: Order) -> asyncio.Future[Ended]:
+        """Its outcome, when there is one. Where it waits, it is on the disk when this returns. Raises Busy, Refused."""
         for expired in self._commands.expire(time.monotonic()):
-            self._tell(expired)
+            self._tell(expired, expired=True)
         admission = self._commands.submit(order, time.monotonic())
         if admission.outcome is not None:
             told: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
@@ -186,14 +244,18 @@ class Operating:
         told = self._outcomes.setdefault(order.id, asyncio.get_running_loop().create_future())
         if admission.answer is Answer.START:
             self._manager.tasks.spawn(self._carry(order), name=f"{order.kind} {order.module}")
+        if admission.answer is Answer.WAIT:
+            self._waited.add(order.id)
+            await self._keeping.add(order.id, "order", spelled_order(order))
         return told
 
     async def _carry(self, order: Order | None) -> None:
         while order is not None:
             outcome = await self._carried_out(order)
             expired, order = self._commands.ended(outcome, time.monotonic())
-            for one in (outcome, *expired):
-                self._tell(one)
+            self._tell(outcome)
+            for one in expired:
+                self._tell(one, expired=True)
 
     async def _carried_out(self, order: Order) -> Outcome:
         moving = self._manager.moving
@@ -209,14 +271,29 @@ class Operating:
         finally:
             moving.discard(order.module)
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _tell(self, outcome: Outcome, *, expired: bool = False) -> None:
         ended = _ended(outcome)
+        if outcome.id in self._waited and outcome.end is not End.BROKEN:
+            self._waited.discard(outcome.id)
+            self._manager.tasks.spawn(self._waits_no_more(outcome, expired), name=f"{outcome.kind} {outcome.module}")
+        self._last[outcome.module] = outcome.id
         told = self._outcomes.pop(outcome.id, None)
         if told is not None:
             told.set_result(ended)
         level = self._manager.log.info if outcome.end is End.DONE else self._manager.log.warning
         level("%s %s: %s %s", outcome.kind, outcome.module, outcome.end, outcome.reason)
         self._publish("ended", ended)
+
+    async def _waits_no_more(self, outcome: Outcome, expired: bool) -> None:
+        """What has ended is on record, one that expired too, before it is kept no more."""
+        if expired:
+            entry = Entry(outcome.id, outcome.kind, outcome.module, outcome.end, outcome.reason, at_s=time.time())
+            try:
+                await self._engine.put_on_record(entry)
+            except (GridlinkError, OSError) as error:
+                self._manager.log.error("%s: not on record: %s", outcome.reason, said(error))  # noqa: TRY400
+                return
+        await self._keeping.remove(outcome.id)
 
     def _report(self, progress: Progress) -> None:
         self._publish("step", Begun(**{**asdict(progress), "kind": progress.kind.value, "step": progress.step.value}))

@@ -1,7 +1,7 @@
 """What an AppManager is asked for by operators, and what it answers. Data; nothing of provisioning is loaded for it.
 
 An `id` is made by whoever asks. Asked again with the same id, after a lost link say, nothing is done twice, and the
-answer is the same.
+answer is the same. Where the site lists operators, one of them has to have signed it: see appmanager.operators.
 """
 
 from __future__ import annotations
@@ -12,15 +12,24 @@ from typing import Any, Literal
 from gridlink.manifest import Name
 
 EXPIRES_S = 600.0
-Word = Literal["install", "update", "configure", "uninstall", "rollback", "start", "stop", "restart", "kill"]
+Word = Literal["install", "update", "configure", "uninstall", "rollback", "start", "stop", "restart", "kill", "move"]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """An operator's signature of a command, as it travels in it. `at_s`: Unix time by the operator's clock."""
+
+    nkey: str
+    at_s: int
+    ed25519: str  # 128 hexadecimal digits
 
 
 @dataclass(frozen=True, slots=True)
 class BundleOrder:
     """Install or update a module. `digest`: the bundle's, as `gridlink pack` prints it; `source`: where its file is.
 
-    `settings`: values in its config.json, by dotted names. `older`: also where a newer version runs. `dry_run`: says
-    what would be done, and does nothing.
+    `settings`: values in its config.json, by dotted names; `config`: a document in its place. `older`: also where a
+    newer version runs. `dry_run`: says what would be done, and does nothing.
     """
 
     id: str
@@ -28,10 +37,12 @@ class BundleOrder:
     digest: str
     source: str
     settings: dict[str, Any] | None = None
+    config: dict[str, Any] | None = None
     older: bool = False
     who: str = ""
     expires_s: float = EXPIRES_S
     dry_run: bool = False
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +56,7 @@ class ConfigureOrder:
     who: str = ""
     expires_s: float = EXPIRES_S
     dry_run: bool = False
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +70,7 @@ class UninstallOrder:
     who: str = ""
     expires_s: float = EXPIRES_S
     dry_run: bool = False
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +83,8 @@ class RollbackOrder:
     keep_state: bool = False
     who: str = ""
     expires_s: float = EXPIRES_S
+    signature: Signature | None = None
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +96,8 @@ class RunOrder:
     yes: bool = False
     who: str = ""
     expires_s: float = EXPIRES_S
+    signature: Signature | None = None
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +146,10 @@ class HistoryOrder:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A command on record. `at_s`: Unix time by the board's clock; `hash`: of the entry, which the next one names."""
+    """A command on record. `at_s`: Unix time by the board's clock; `hash`: of the entry, which the next one names.
+
+    `signed`: the public nkey by which it was signed, where that was checked; then `who` is that operator.
+    """
 
     number: int
     id: str
@@ -141,6 +161,7 @@ class Recorded:
     digests: dict[str, str]
     at_s: float
     hash: str
+    signed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,3 +178,70 @@ class StoreAt:
 
     node: str
     domain: str
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryOrder:
+    """What there is of these modules, and of all others if `others`."""
+
+    modules: tuple[Name, ...] = ()
+    others: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A module as it is: its version, its bundle's digest (none of one that was put there by hand), its config.json.
+
+    `chosen`: an operator has said in which mode it runs. `protected`: it runs the node, and no command changes it.
+    `config` is None where the file can't be read. `roles`: that it serves now; `uses`: roles that it asks.
+    """
+
+    name: str
+    version: str
+    digest: str
+    mode: str
+    into: str
+    chosen: bool
+    protected: bool
+    config: dict[str, Any] | None
+    roles: tuple[str, ...]
+    uses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """The modules of a machine. `last`, by module: which commands ended last, on record and in memory.
+
+    The next one's id is made with it, so that it is another one once one has ended, and the same until then.
+    `under_way`: modules that something is being done to, so that they may be another version soon.
+    """
+
+    modules: tuple[Installed, ...]
+    last: dict[str, str]
+    under_way: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LogsOrder:
+    """The last records (500 at most) of a module, an instance, or all; `since`: from that time on, as they have it."""
+
+    name: str = ""
+    last: int = 100
+    since: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """What was logged: at a time by the board's clock (RFC 3339), by whom; `text` may have more lines."""
+
+    time: str
+    level: str
+    module: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """Records in order of time; the oldest are left out where they are more than 256 KiB."""
+
+    records: tuple[LogRecord, ...]

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from appmanager.orders import Word
-from gridlink.errors import NoSuchInstance, Refused
+from gridlink.errors import Refused
 from gridlink.lifecycle import State
 from gridlink.node.plan import NODEMANAGER_ENTRY
 
@@ -19,6 +19,12 @@ START_WITHIN_S = 30.0
 STOPPED = "an operator stopped it: `gridlink start` runs it again"
 DOORS = ("dashboard_interface", "gateway")
 """Roles by which the site is reached from outside."""
+STEPS_OF: dict[Word, tuple[str, ...]] = {
+    "start": ("start",),
+    "stop": ("stop",),
+    "restart": ("stop", "start"),
+    "kill": ("kill",),
+}
 
 
 class Runner:
@@ -28,13 +34,13 @@ class Runner:
         self._manager, self._protected = manager, protected
 
     def check(self, module: str, word: Word, yes: bool) -> None:
-        """Raises Refused for what must not be ended, or not without a second thought; NoSuchInstance."""
+        """Raises Refused for what must not be ended, or not without a second thought, and for what isn't there."""
         if module in self._protected:
             raise Refused(f"{module} runs this node: it is ended with it, by whoever started that (systemd)")
         planned = self._manager.find(module)
         if planned is None:
             known = ", ".join(one.name for one in self._manager.planned) or "nothing"
-            raise NoSuchInstance(f"{module} isn't installed here, {known} is: `gridlink install` does that")
+            raise Refused(f"{module} isn't installed here, {known} is: `gridlink install` does that")
         if word == "start":
             return
         if word == "uninstall" and planned.manifest is not None and planned.manifest.entry == NODEMANAGER_ENTRY:
@@ -76,7 +82,7 @@ class Runner:
             await manager.forget_child(module)
         planned = manager.find(module)
         if planned is None:
-            raise NoSuchInstance(f"{module} isn't installed here")
+            raise Refused(f"{module} isn't installed here: `gridlink install` does that")
         to = manager.plan_of(planned.directory, module)
         manager.put(to)
         return await manager.start_anew(to, START_WITHIN_S)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from appmanager.operators.signed import Signable, Signature, Target, signed_bytes
+from appmanager.operators.signed import Signable, Target, signed_bytes
+from appmanager.orders import Signature
 from gridlink.errors import AccessDenied
 from gridlink.nkey import public_key
 
@@ -56,10 +57,19 @@ def decide(
             name,
         )
     message = signed_bytes(type, command, target, signature.at_s)
-    if len(signature.ed25519) != SIGNATURE_BYTES or not genuine(public_key(signature.nkey), message, signature.ed25519):
+    ed25519 = _bytes_of(signature.ed25519)
+    if len(ed25519) != SIGNATURE_BYTES or not genuine(public_key(signature.nkey), message, ed25519):
         raise denied(
             f"the signature isn't {name}'s: it was signed with another key, for another site or machine, or changed "
             "on its way (an older node can't check fields that it doesn't know)",
             name,
         )
     return name
+
+
+def _bytes_of(digits: str) -> bytes:
+    """The bytes of a signature; none of what is no hexadecimal number, which is nobody's."""
+    try:
+        return bytes.fromhex(digits)
+    except ValueError:
+        return b""

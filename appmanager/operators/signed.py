@@ -15,7 +15,7 @@ import orjson
 from gridlink.errors import PayloadInvalid
 
 PREFIX = b"\xffgridlink command 1\n"
-UNSIGNED = frozenset({"signature", "who"})  # the one is made of the rest, the other is found by it
+UNSIGNED = frozenset({"signature", "who", "signed"})  # the first is made of the rest, the others are found by it
 
 
 class Signable(Protocol):
@@ -38,19 +38,11 @@ class Signable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom a command is for: the AppManager of one machine of one site."""
+    """Whom a command is for: one AppManager, of one machine of one site. `instance`: `name@node`."""
 
     site: str
     machine: str
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """An operator's signature, as it travels in the command. `at_s`: Unix time by the operator's clock."""
-
-    nkey: str
-    at_s: int
-    ed25519: bytes  # base64 in JSON
+    instance: str = ""
 
 
 def signed_bytes(type: str, command: Signable, target: Target, at_s: int) -> bytes:
@@ -66,6 +58,7 @@ def signed_bytes(type: str, command: Signable, target: Target, at_s: int) -> byt
             "type": type,
             "site": target.site,
             "machine": target.machine,
+            "instance": target.instance,
             "at_s": at_s,
             "command": _said(read),
         }

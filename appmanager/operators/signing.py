@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from appmanager.operators.signed import Signable, Signature, Target, signed_bytes
+from appmanager.operators.signed import Signable, Target, signed_bytes
+from appmanager.orders import Signature
 from gridlink.errors import TrustInvalid
 
 
@@ -33,4 +34,4 @@ def sign(type: str, command: Signable, target: Target, seed_file: Path, now_s: f
         raise TrustInvalid(f"{seed_file}: expected a seed as `gridlink init --cluster` makes it (SU…)") from error
     if not nkey.startswith("U"):
         raise TrustInvalid(f"{seed_file}: expected the seed of a user (SU…), got one of another kind")
-    return Signature(nkey, at_s, bytes(pair.sign(message)))
+    return Signature(nkey, at_s, bytes(pair.sign(message)).hex())

@@ -8,7 +8,8 @@ from functools import partial
 
 from appmanager.operators.deciding import decide
 from appmanager.operators.genuine import genuine
-from appmanager.operators.signed import Signable, Signature, Target
+from appmanager.operators.signed import Signable, Target
+from appmanager.orders import Signature
 from appmanager.provisioning.blocking import in_thread
 from gridlink.proxies.site import Operator
 

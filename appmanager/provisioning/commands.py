@@ -109,6 +109,10 @@ class Commands:
         """Those that are being carried out."""
         return list(self._current.values())
 
+    def knows(self, id: str) -> bool:
+        """Whether a command came before."""
+        return id in self._ended or self._known(id) is not None or self._recall(id) is not None
+
     def _known(self, id: str) -> Order | None:
         here = [*self._current.values(), *(one.order for queue in self._waiting.values() for one in queue)]
         return next((order for order in here if order.id == id), None)

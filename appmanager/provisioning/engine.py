@@ -69,8 +69,12 @@ class Engine:
         """The plan and the steps of an order, without doing any of it. Raises Refused, as `run` would be."""
         return await in_thread(lambda: self._planner.plan(order)), STEPS[order.kind]
 
+    async def put_on_record(self, entry: Entry) -> None:
+        """Also what others have done to modules. Raises OSError, RecordDamaged."""
+        await self._alone(lambda: self._record.append(entry))
+
     def recall(self, id: str) -> Outcome | None:
-        """The outcome of a command that is on record. Blocks: reads the record. Raises OSError."""
+        """The outcome of a command that is on record. Blocks: reads the record. Raises OSError, Refused."""
         entry = self._record.find(id)
         return None if entry is None else outcome_of(entry)
 
@@ -78,6 +82,8 @@ class Engine:
         try:
             if order.module in await in_thread(self._journal.modules):
                 await self._alone(lambda: recover_module(self._disk, self._layout, order.module, self._wall_s()))
+                if known := await in_thread(lambda: self.recall(order.id)):
+                    return known  # it was this very one that had been cut off
             plan = await in_thread(lambda: self._planner.plan(order))
             await self._alone(lambda: self._begin(plan))
         except (GridlinkError, OSError) as error:
@@ -107,11 +113,20 @@ class Engine:
 
     async def _ended(self, outcome: Outcome, order: Order, digests: dict[str, str]) -> Outcome:
         """Puts the outcome on record; what keeps it from that is said with it."""
+        at_s = self._wall_s()
         entry = Entry(
-            order.id, order.kind, order.module, outcome.end, outcome.reason, order.who, digests, self._wall_s()
+            order.id,
+            order.kind,
+            order.module,
+            outcome.end,
+            outcome.reason,
+            order.who,
+            digests,
+            at_s,
+            signed=order.signed,
         )
         try:
-            await self._alone(lambda: self._record.append(entry))
+            await self.put_on_record(entry)
         except (GridlinkError, OSError) as error:
             reason = f"{outcome.reason}; not on record: {said(error)}".removeprefix("; ")
             return replace(outcome, reason=reason)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from appmanager.provisioning.machine import STEPS, End, Kind, Step
 from appmanager.provisioning.plan import Order
 from appmanager.store.record import Entry
+from gridlink.errors import Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,9 @@ class Recovered:
 
 
 def outcome_of(entry: Entry) -> Outcome:
-    """The outcome of a command that is on record."""
+    """The outcome of a command that is on record. Raises Refused: it is of a kind that has none, as `stop`."""
+    if entry.kind not in tuple(Kind):
+        raise Refused(f"the id {entry.id} is that of another command ({entry.kind} {entry.module}): make a new one")
     return Outcome(entry.id, entry.module, Kind(entry.kind), End(entry.outcome), entry.reason)
 
 

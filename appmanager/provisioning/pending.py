@@ -6,8 +6,12 @@ import os
 
 
 def pending(managed: str) -> bool:
-    """Whether something was being done to a module of the managed directory when it was cut off."""
+    """Whether something was being done to a module of the managed directory when it was cut off, or was to be."""
+    return any(_holds(os.path.join(managed, ".gridlink", name)) for name in ("journal", "waiting"))
+
+
+def _holds(directory: str) -> bool:
     try:
-        return any(not name.startswith(".") for name in os.listdir(os.path.join(managed, ".gridlink", "journal")))
+        return any(not name.startswith(".") for name in os.listdir(directory))
     except OSError:
         return False

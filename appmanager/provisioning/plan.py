@@ -32,6 +32,7 @@ class Order:
     purge: bool = False  # uninstall: its data too
     keep_state: bool = False  # rollback: go on with the present state, not with the one that was kept
     who: str = ""
+    signed: str = ""  # the public nkey of the operator who signed it, where that was checked
     expires_s: float = 600.0
 
 
@@ -72,3 +73,13 @@ def spelled(plan: Plan) -> dict[str, Any]:
 def read(document: dict[str, Any]) -> Plan:
     """The plan in a journal. Raises msgspec.ValidationError: another release wrote it."""
     return msgspec.convert(document, Plan)
+
+
+def spelled_order(order: Order) -> dict[str, Any]:
+    """An order as it is kept while it waits."""
+    return asdict(order)
+
+
+def read_order(document: dict[str, Any]) -> Order:
+    """The order that was kept. Raises msgspec.ValidationError: another release wrote it."""
+    return msgspec.convert(document, Order)

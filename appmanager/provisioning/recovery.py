@@ -91,7 +91,17 @@ def recover_module(disk: Disk, layout: Layout, module: str, at_s: float) -> Reco
         outcome = _outcome(plan, End.REFUSED if untouched else End.ROLLED_BACK, why, last)
     order = plan.order
     Record(disk, layout.record).append(
-        Entry(order.id, order.kind, module, outcome.end, outcome.reason, order.who, plan.digests, at_s)
+        Entry(
+            order.id,
+            order.kind,
+            module,
+            outcome.end,
+            outcome.reason,
+            order.who,
+            plan.digests,
+            at_s,
+            signed=order.signed,
+        )
     )
     journal.end(module)
     return Recovered(outcome)

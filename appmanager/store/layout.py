@@ -3,6 +3,7 @@
 managed/
   voltage_guard/                the version that runs
   .gridlink/
+    waiting/00000001-…          a command that waits for the one before it
     journal/voltage_guard       what is being done to it; gone when it is done
     incoming/voltage_guard.glb  as it is received
     staged/voltage_guard/       unpacked and verified, not running yet
@@ -43,6 +44,11 @@ class Layout:
     def journals(self) -> Path:
         """A journal a module that something is done to."""
         return self.own / "journal"
+
+    @property
+    def waiting(self) -> Path:
+        """Commands that were taken in, and have not ended: see appmanager.store.waiting."""
+        return self.own / "waiting"
 
     @property
     def directories(self) -> tuple[Path, ...]:

@@ -43,12 +43,13 @@ class Entry:
     module: str
     outcome: str
     reason: str = ""
-    who: str = ""  # the operator's public key, or the name that came with the command
+    who: str = ""  # the operator who signed it, or the name that came with the command
     digests: dict[str, str] = field(default_factory=dict)  # of the bundle before and after: `from`, `to`
     at_s: float = 0.0
     number: int = 0
     before: str = BEGIN
     hash: str = ""
+    signed: str = ""  # the public nkey by which it was signed, where that was checked
 
 
 class Record:
@@ -138,6 +139,8 @@ def spelled(entry: Entry) -> bytes:
 def sealed(entry: Entry) -> Entry:
     """The entry with its hash."""
     fields = {key: value for key, value in asdict(entry).items() if key != "hash"}
+    if not entry.signed:
+        del fields["signed"]  # entries had none once, and their hashes are as they were
     return Entry(**fields, hash=hashlib.sha256(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)).hexdigest())
 
 

@@ -152,5 +152,6 @@ class _Putting:
     def _full(self, reason: str) -> Refused:
         return Refused(
             f"the store {self._reference.domain!r} of site {self._site} is full ({reason}): remove files that were "
-            "fetched, wait until they are too old to be kept, or give it more room (`max_file_mib` of `jetstream`)"
+            "fetched (`gridlink store NAME --remove`), wait until they are too old to be kept, or give it more "
+            "room (`max_file_mib` of `jetstream`)"
         )

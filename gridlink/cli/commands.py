@@ -33,6 +33,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Operate": {
         "init": ("init", "Make a managed directory."),
+        "key": ("operator_key", "Make or show the key that signs your commands."),
         "install": ("provision:install", "Install a module from a packed bundle."),
         "update": ("provision:update", "Replace a module's version, while it runs."),
         "configure": ("provision:configure", "Have a module take other values."),
@@ -43,6 +44,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "restart": ("run_control:restart", "Stop a module and start it."),
         "kill": ("run_control:kill", "End a module at once."),
         "move": ("move", "Run a module in another mode, while it runs."),
+        "apply": ("apply", "Bring sites to the state that a file declares."),
+        "store": ("store", "Show the bundles in a site's stores, or remove them."),
         "history": ("history", "Show the commands that changed the modules."),
     },
     "Measure": {
@@ -102,13 +105,27 @@ class Lazy(click.Group):
     metavar="FILE",
     help="The site's proxies and keys, where DIR isn't known.  [env: GRIDLINK_SITE_FILE]",
 )
+@click.option(
+    "--operator-key",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Signs what is commanded; see `gridlink key`.  [env: GRIDLINK_OPERATOR_KEY, NATS_NKEY]",
+)
 @click.version_option(package.__version__, prog_name="gridlink")
 @click.pass_context
 def gridlink(
-    ctx: click.Context, directory: Path | None, url: str, site: str, machine: str, site_file: Path | None
+    ctx: click.Context,
+    directory: Path | None,
+    url: str,
+    site: str,
+    machine: str,
+    site_file: Path | None,
+    operator_key: Path | None,
 ) -> None:
     """Make, look at and operate the modules of an electricity substation.
 
     Options for all commands come before the command. Exit status: 0 done, 1 refused or failed, 2 wrong usage.
     """
-    ctx.obj = Options(directory=directory, url=url, site=site, machine=machine, site_file=site_file)
+    ctx.obj = Options(
+        directory=directory, url=url, site=site, machine=machine, site_file=site_file, operator_key=operator_key
+    )

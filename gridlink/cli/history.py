@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from typing import Any
 
 import click
 
 from appmanager.orders import History
 from gridlink.cli.call import explained, ready
-from gridlink.cli.operate import appmanager
+from gridlink.cli.operate import appmanager, present
 from gridlink.cli.options import Options
 from gridlink.cli.output import JSON, print_json, print_table
-from gridlink.cli.session import run, session
+from gridlink.cli.rollout import is_several
+from gridlink.cli.session import Session, run, session
+from gridlink.cli.sites import over_sites, rollout
+from gridlink.cli.waves import Did, in_waves
 from gridlink.errors import GridlinkError
 
 WITHIN_S = 30.0
-COLUMNS = ("no", "time", "command", "module", "outcome", "who", "reason")
+COLUMNS = ("no", "time", "command", "module", "outcome", "who", "signed", "reason")
+SHOWN = 12  # characters of a key
 
 
 @click.command()
@@ -25,33 +30,71 @@ COLUMNS = ("no", "time", "command", "module", "outcome", "who", "reason")
 @click.option("--verify", is_flag=True, help="Follow the chain of hashes: was anything changed in the record?")
 @JSON
 @click.pass_obj
+@over_sites
 def command(options: Options, module: str, last: int, verify: bool, as_json: bool) -> None:
     """Show the commands that changed the modules of a machine, and how they ended."""
-    run(_history(options, module, last, verify, as_json))
+    run(_history(options, {"module": module, "last": last, "verify": verify}, as_json))
 
 
-async def _history(options: Options, module: str, last: int, verify: bool, as_json: bool) -> None:
-    order = {"module": module, "last": last, "verify": verify}
-    async with session(options) as site:
-        to = appmanager(site, module).instance
-        sender = await ready(site)
-        try:
-            found = await sender.request(to, "history", order, reply=History, timeout_s=WITHIN_S)
-        except GridlinkError as error:
-            raise explained(error, to, "history") from error
-    if as_json:
-        for entry in found.entries:
-            print_json(asdict(entry), indent=False)
-        if found.verified is not None:
-            print_json({"verified": found.verified}, indent=False)
+async def _history(options: Options, order: dict[str, Any], as_json: bool) -> None:
+    if is_several(options.site):
+        await _of_sites(options, order, as_json)
         return
-    rows = [
-        [str(e.number), _time(e.at_s), e.kind, e.module, e.outcome, e.who, " ".join(e.reason.split())]
+    async with session(options) as site:
+        found = await _asked(site, order)
+    if as_json:
+        for document in _documents(found):
+            print_json(document, indent=False)
+        return
+    print_table(COLUMNS, _rows(found))
+    if found.verified is not None:
+        click.echo(_verified(found))
+
+
+async def _of_sites(options: Options, order: dict[str, Any], as_json: bool) -> None:
+    """A line a site, and then one table of all; what comes from which site is its first column."""
+    rows: dict[str, list[list[str]]] = {}
+
+    async def work(name: str, _: object) -> Did:
+        async with session(replace(options, site=name)) as site:
+            found = await _asked(site, order)
+        rows[name] = [[name, *row] for row in _rows(found)]
+        line = _verified(found) if found.verified is not None else f"{len(found.entries)} commands"
+        return Did(True, line, tuple(_documents(found)))
+
+    plan = await rollout(options, harmless=True)
+    try:
+        await in_waves(plan, work, as_json)
+    finally:
+        if not as_json:
+            print_table(("site", *COLUMNS), [row for name in plan.sites for row in rows.get(name, ())])
+
+
+async def _asked(site: Session, order: dict[str, Any]) -> History:
+    await present(site)
+    to = appmanager(site, order["module"]).instance
+    sender = await ready(site)
+    try:
+        found: History = await sender.request(to, "history", order, reply=History, timeout_s=WITHIN_S)
+    except GridlinkError as error:
+        raise explained(error, to, "history") from error
+    return found
+
+
+def _documents(found: History) -> list[dict[str, Any]]:
+    verified = [] if found.verified is None else [{"verified": found.verified}]
+    return [asdict(entry) for entry in found.entries] + verified
+
+
+def _rows(found: History) -> list[list[str]]:
+    return [
+        [str(e.number), _time(e.at_s), e.kind, e.module, e.outcome, e.who, e.signed[:SHOWN], " ".join(e.reason.split())]
         for e in found.entries
     ]
-    print_table(COLUMNS, rows)
-    if found.verified is not None:
-        click.echo(f"verified: {found.verified} entries are as they were written")
+
+
+def _verified(found: History) -> str:
+    return f"verified: {found.verified} entries are as they were written"
 
 
 def _time(at_s: float) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 import click
 
 from gridlink.cli.call import explained, ready
+from gridlink.cli.operate import new_id, who
+from gridlink.cli.operator_key import key_file, signed
 from gridlink.cli.options import Options
 from gridlink.cli.output import JSON, print_json
 from gridlink.cli.session import Session, run, session
@@ -35,12 +37,12 @@ def command(options: Options, name: str, mode: str | None, into: str, as_json: b
 
 async def _move(options: Options, name: str, mode: str, into: str, as_json: bool) -> None:
     async with session(options) as site:
-        module, appmanager = managed(site, name)
-        sender = await ready(site)
+        module, to = managed(site, name)
+        order = {"name": module, "mode": mode, "into": into, "id": new_id(), "who": who(), "expires_s": WITHIN_S}
+        sender, appmanager = await ready(site), to.instance
         try:
-            moved: dict[str, Any] = await sender.request(
-                appmanager, "move", {"name": module, "mode": mode, "into": into}, timeout_s=WITHIN_S
-            )
+            order = signed("move", order, site.where.site, to, key_file(options))
+            moved: dict[str, Any] = await sender.request(appmanager, "move", order, timeout_s=WITHIN_S)
         except Refused:
             raise  # a sentence of its own
         except GridlinkError as error:
@@ -53,16 +55,16 @@ async def _move(options: Options, name: str, mode: str, into: str, as_json: bool
         raise Refused(f"{module} is {moved['state']} in mode {moved['mode']}, not {mode}: {moved['reason']}")
 
 
-def managed(site: Session, name: str) -> tuple[str, str]:
-    """The module's name, and the instance of the AppManager that runs it. Raises NoSuchInstance, Refused."""
+def managed(site: Session, name: str) -> tuple[str, Entry]:
+    """The module's name, and the AppManager that runs it. Raises NoSuchInstance, Refused."""
     entries = site.named(name)
-    found = {one for entry in entries for one in _managers(site, entry)}
+    found = {one.instance: one for entry in entries for one in _managers(site, entry)}
     if not found:
         raise NoSuchInstance(f"{name} is run by no AppManager that can move it: change it where it was started")
     if len(found) > 1:
         raise Refused(f"{name} is run by {', '.join(sorted(found))}: say which, by `gridlink --machine NAME move …`")
-    return entries[0].name, found.pop()
+    return entries[0].name, next(iter(found.values()))
 
 
-def _managers(site: Session, entry: Entry) -> list[str]:
-    return [one.instance for name in entry.managed_by for one in site.registry.find(instance=name, role="appmanager")]
+def _managers(site: Session, entry: Entry) -> list[Entry]:
+    return [one for name in entry.managed_by for one in site.registry.find(instance=name, role="appmanager")]

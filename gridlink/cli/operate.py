@@ -6,11 +6,13 @@ A command has an id. After a lost link it is asked again with the same one, and 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import getpass
 import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -20,8 +22,10 @@ from appmanager.orders import EXPIRES_S, Begun, Ended, Word
 from gridlink import address
 from gridlink.bus.protocol import Answer
 from gridlink.cli.call import CallFailed, explained, ready
+from gridlink.cli.operator_key import key_file, signed
 from gridlink.cli.options import Options
 from gridlink.cli.output import print_json
+from gridlink.cli.rollout import is_several
 from gridlink.cli.session import Session, session
 from gridlink.cli.steps import Steps
 from gridlink.codec import codec
@@ -41,6 +45,8 @@ from gridlink.registry import Entry
 ASK_S = 10.0
 AGAIN_S = 0.2
 ROLE = "appmanager"
+PRESENT_S = 6.0
+SUCCEEDED = ("done", "dry run")
 EXPIRES = click.option(
     "--expires",
     "expires_s",
@@ -78,9 +84,14 @@ async def ask(
 
     `expires_s`: for how long; where it is given, an AppManager that isn't reached now is waited for.
     """
+    if is_several(options.site):
+        from gridlink.cli.waves import ask_sites  # noqa: PLC0415 - for several sites alone
+
+        await ask_sites(options, type, order, as_json, expires_s, bring)
+        return
     async with session(options) as site:
         with Steps(order["id"], type, order["module"], as_json) as steps:
-            ended = await Asking(site, type, order, steps, expires_s).ended(bring)
+            ended = await Asking(site, type, order, steps, key_file(options), expires_s).ended(bring)
     show(ended, as_json)
 
 
@@ -88,14 +99,22 @@ class Asking:
     """One command to one site, until it has ended."""
 
     def __init__(
-        self, site: Session, type: Word, order: dict[str, Any], steps: Steps, expires_s: float | None = None
+        self,
+        site: Session,
+        type: Word,
+        order: dict[str, Any],
+        steps: Steps,
+        key: Path | None = None,
+        expires_s: float | None = None,
     ) -> None:
-        self._site, self._type, self._order, self._steps = site, type, order, steps
+        """`key`: the file with the seed of the operator who signs it."""
+        self._site, self._type, self._order, self._steps, self._key = site, type, order, steps, key
         self._waits = expires_s is not None
         self._by_s = time.monotonic() + (EXPIRES_S if expires_s is None else expires_s)
 
     async def ended(self, bring: Bring | None = None) -> Ended:
         """Its outcome. Raises CallFailed, and what finding the AppManager and `bring` raise."""
+        await present(self._site)
         to = self._look()
         if bring is not None:
             self._order |= await self._brought(bring, to)
@@ -132,8 +151,9 @@ class Asking:
         sender = await ready(self._site)
         while True:
             self._order["expires_s"] = max(1.0, self._by_s - time.monotonic())
+            order = signed(self._type, self._order, self._site.where.site, to, self._key)
             try:
-                ended: Ended = await sender.request(to.instance, self._type, self._order, reply=Ended, timeout_s=ASK_S)
+                ended: Ended = await sender.request(to.instance, self._type, order, reply=Ended, timeout_s=ASK_S)
                 if ended.end != "under way":
                     return ended
             except Refused as error:
@@ -145,6 +165,13 @@ class Asking:
                 await self._site.bus.connected()
             except GridlinkError as error:
                 raise explained(error, to.instance, self._type) from error
+
+
+async def present(site: Session) -> None:
+    """Returns when an AppManager is seen: a far site's first word may be lost on the way, the next one come late."""
+    if site.where.managed is None and not site.registry.find(role=ROLE):
+        with contextlib.suppress(RequestTimeout):
+            await site.registry.wait_for(role=ROLE, timeout_s=PRESENT_S)
 
 
 def appmanager(site: Session, module: str = "") -> Entry:
@@ -186,14 +213,21 @@ def show(ended: Ended, as_json: bool) -> None:
     """Prints an outcome. Raises CallFailed, unless it is done."""
     if as_json:
         print_json(asdict(ended), indent=False)
-    elif ended.end == "dry run":
-        click.echo(f"{ended.kind} {ended.module}{_versions(ended)} would take the steps {', '.join(ended.steps)}")
-    elif ended.end == "done":
+    if ended.end not in SUCCEEDED:
+        raise CallFailed(line_of(ended))
+    if not as_json:
+        click.echo(line_of(ended))
+
+
+def line_of(ended: Ended) -> str:
+    """An outcome as a line for people."""
+    if ended.end == "dry run":
+        return f"{ended.kind} {ended.module}{_versions(ended)} would take the steps {', '.join(ended.steps)}"
+    if ended.end == "done":
         more = f" ({ended.reason})" if ended.reason else ""
-        click.echo(f"{ended.module}: {ended.kind} done{_versions(ended)}{more}")
-    if ended.end not in ("done", "dry run"):
-        at = f" in step {ended.step}" if ended.step else ""
-        raise CallFailed(f"{ended.kind} {ended.module} {ended.end}{at}: {ended.reason}")
+        return f"{ended.module}: {ended.kind} done{_versions(ended)}{more}"
+    at = f" in step {ended.step}" if ended.step else ""
+    return f"{ended.kind} {ended.module} {ended.end}{at}: {ended.reason}"
 
 
 def _versions(ended: Ended) -> str:

@@ -26,13 +26,19 @@ class NodeNotFound(GridlinkError):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`-C DIR`, `--nats URL`, `--site`, `--machine` and `--site-file`; empty where they weren't given."""
+    """What stands before the command, `-C DIR` and `--nats URL` for instance; empty where it wasn't given.
+
+    `wave`, `stop_on_failure`: of a command over several sites, see gridlink.cli.sites.
+    """
 
     directory: Path | None = None
     url: str = ""
     site: str = ""
     machine: str = ""
     site_file: Path | None = None
+    operator_key: Path | None = None
+    wave: int | None = None
+    stop_on_failure: bool = False
 
     @property
     def managed(self) -> Path:

@@ -12,6 +12,7 @@ from gridlink.cli.operate import DRY_RUN, EXPIRES, YES, ask, new_id, who
 from gridlink.cli.options import Options
 from gridlink.cli.output import JSON
 from gridlink.cli.session import Session, run
+from gridlink.cli.sites import over_sites
 from gridlink.codec import loads
 from gridlink.config import read_json
 from gridlink.errors import GridlinkError, PayloadInvalid, Refused
@@ -50,6 +51,7 @@ def _of_bundle(command: F) -> F:
 @click.command()
 @_of_bundle
 @click.pass_obj
+@over_sites
 def install(options: Options, /, **given: Any) -> None:
     """Install a module from FILE, a bundle that `gridlink pack` has made, and start it.
 
@@ -63,6 +65,7 @@ def install(options: Options, /, **given: Any) -> None:
 @_of_bundle
 @click.option("--older", is_flag=True, help="Also where a newer version runs.")
 @click.pass_obj
+@over_sites
 def update(options: Options, /, **given: Any) -> None:
     """Replace a module's version by the one in FILE, while it runs; NAME: of a bundle that lies in a store already.
 
@@ -104,6 +107,7 @@ def _change(
 @DRY_RUN
 @JSON
 @click.pass_obj
+@over_sites
 def configure(
     options: Options,
     module: str,
@@ -133,6 +137,7 @@ def configure(
 @DRY_RUN
 @JSON
 @click.pass_obj
+@over_sites
 def uninstall(
     options: Options, module: str, purge: bool, yes: bool, expires_s: float | None, dry_run: bool, as_json: bool
 ) -> None:
@@ -146,11 +151,15 @@ def uninstall(
 @click.option("--to", default="", metavar="VERSION", help="One of those that are kept; the last one.")
 @click.option("--keep-state", is_flag=True, help="Go on with the present state, not the kept one.")
 @EXPIRES
+@DRY_RUN
 @JSON
 @click.pass_obj
-def rollback(options: Options, module: str, to: str, keep_state: bool, expires_s: float | None, as_json: bool) -> None:
+@over_sites
+def rollback(
+    options: Options, module: str, to: str, keep_state: bool, expires_s: float | None, dry_run: bool, as_json: bool
+) -> None:
     """Go back to a former version of a module, and to the state that it had."""
-    order = {"module": module, "to": to, "keep_state": keep_state}
+    order = {"module": module, "to": to, "keep_state": keep_state, "dry_run": dry_run}
     run(ask(options, "rollback", {**order, **_asked()}, as_json, expires_s))
 
 

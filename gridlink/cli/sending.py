@@ -49,9 +49,9 @@ class Offer:
             return {"digest": found.digest, "source": found.source}
         if self.via == "path" or (self.via == "auto" and to is not None and to.machine == machine_name()):
             return {"digest": self.digest, "source": str(self.file.resolve())}
-        store = (await stores(site))[0]
         if dry_run:
             return {"digest": self.digest, "source": str(self.file)}
+        store = (await stores(site))[0]
         reference = await put(
             store.jetstream,
             site.where.site,

@@ -12,15 +12,16 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from gridlink.bus.nats import NatsBus
 from gridlink.cli.options import Options, Where, find
 from gridlink.clock import SiteClock
-from gridlink.config import credentials, machine_name
-from gridlink.errors import NoSuchInstance
+from gridlink.config import Credentials, credentials, machine_name
+from gridlink.errors import NoSuchInstance, TrustInvalid
 from gridlink.module.sender import Sender
 from gridlink.registry import Entry, Registry
 from gridlink.registry.registry import JOIN_S
@@ -81,25 +82,44 @@ async def session(options: Options, *, look: bool = True) -> AsyncIterator[Sessi
 @asynccontextmanager
 async def connected(where: Where, machine: str = "") -> AsyncIterator[Session]:
     """Connects to a site and begins to observe it unseen; leaves it at the end. Raises ServerUnreachable."""
-    node = f"cli-{os.getpid()}-{secrets.token_hex(3)}"
-    bus = NatsBus(where.site, node)
-    log = logging.getLogger("gridlink.bus")
-    level = log.level
-    log.setLevel(logging.ERROR)  # a connection that can't be made is one line, ours
-    try:
-        await bus.connect(where.url, credentials({**where.environment, **os.environ}))
-    finally:
-        log.setLevel(level)
+    bus = await opened(where)
     try:
         clock = SiteClock()
         async with Registry(bus, machine_name(), clock, observer=True) as registry:
             bus.on_reconnect = registry.rejoin
             try:
-                yield Session(where, machine, bus, registry, clock, Sender(bus, f"{NAME}@{node}"))
+                yield Session(where, machine, bus, registry, clock, Sender(bus, f"{NAME}@{bus.node}"))
             finally:
                 bus.on_reconnect = None
     finally:
         await bus.aclose()
+
+
+async def opened(where: Where) -> NatsBus:
+    """A connection to a site's server; whoever asks closes it. Raises ServerUnreachable, TrustInvalid."""
+    bus = NatsBus(where.site, f"cli-{os.getpid()}-{secrets.token_hex(3)}")
+    own = own_key(credentials({**where.environment, **os.environ}), where.site)
+    log = logging.getLogger("gridlink.bus")
+    level = log.level
+    log.setLevel(logging.ERROR)  # a connection that can't be made is one line, ours
+    try:
+        await bus.connect(where.url, own)
+    finally:
+        log.setLevel(level)
+    return bus
+
+
+def own_key(given: Credentials, site: str) -> Credentials:
+    """NATS_NKEY may be a directory of seeds, SITE.nk each, as a control centre's `hub/operators`: the site's is meant.
+
+    Raises TrustInvalid.
+    """
+    if given.nkey is None or not Path(given.nkey).is_dir():
+        return given
+    seed = Path(given.nkey) / f"{site}.nk"
+    if not seed.exists():
+        raise TrustInvalid(f"NATS_NKEY is a directory without {seed.name}: there is no key for site {site}")
+    return replace(given, nkey=str(seed))
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

@@ -70,12 +70,27 @@ async def described(site: Session, entry: Entry) -> dict[str, Any]:
 
     return {
         **fields(entry),
+        "managers": _managers(site, entry),
         "requests": resolved(entry.requests),
         "publishes": resolved(entry.publishes),
         "subscribes": resolved(entry.subscribes),
         "counters": await _counters(site, entry),
         "health": await _health(site, entry) if entry.state is State.RUNNING else None,
     }
+
+
+def _managers(site: Session, entry: Entry) -> list[dict[str, str]]:
+    """Who starts and stops it: an AppManager, by commands to which it is provisioned, a NodeManager, or both."""
+    known = {one.instance: one for one in site.registry.instances()}
+    return [{"how": _how(known.get(name)), "instance": name} for name in entry.managed_by]
+
+
+def _how(manager: Entry | None) -> str:
+    if manager is None:
+        return "managed"  # by one that is gone
+    if "host" in manager.requests:
+        return "node-managed"
+    return "app-managed" if "appmanager" in manager.roles else "managed"
 
 
 async def _counters(site: Session, entry: Entry) -> dict[str, Any] | None:
@@ -109,8 +124,8 @@ def _print(one: dict[str, Any]) -> None:
             click.echo(f"{what}: {why}")
     if one["roles"]:
         click.echo(f"roles: {', '.join(one['roles'])}")
-    if one["managed_by"]:
-        click.echo(f"managed by: {', '.join(one['managed_by'])}")
+    if one["managers"]:
+        click.echo(", ".join(f"{manager['how']} by {manager['instance']}" for manager in one["managers"]))
     counters = one["counters"] or {}
     served = counters.get("by_type", {})
     requests: list[tuple[str, ...]] = [

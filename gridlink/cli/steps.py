@@ -45,7 +45,7 @@ class Steps:
         if self._as_json:
             print_json(asdict(step), indent=False)
         elif self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=step.percent, description=_described(step))
+            self._bar.update(self._task, completed=step.percent, description=described(step))
         elif step.waits:
             self.waits(step.waits)
 
@@ -69,7 +69,8 @@ class Steps:
             click.echo(f"{self._kind} {self._module} waits: {reason}", err=True)
 
 
-def _described(step: Begun) -> str:
+def described(step: Begun) -> str:
+    """A step as people read it."""
     done = f" {step.done_bytes / MIB:.0f}" if step.done_bytes else ""
     of = f" of {step.of_bytes / MIB:.0f}" if done and step.of_bytes else ""
     waits = f", waits: {step.waits}" if step.waits else ""

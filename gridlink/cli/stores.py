@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from dataclasses import dataclass
 
+from appmanager.orders import StoreAt
 from appmanager.packed.versions import precedence
 from appmanager.transfer.listing import Listed, listed, missing
 from gridlink.bus.durable.jetstream import JetStream
 from gridlink.bus.durable.settings import CENTRE, DOMAIN
 from gridlink.bus.raw import NoReply
+from gridlink.cli.call import ready
 from gridlink.cli.session import Session
 from gridlink.errors import GridlinkError, Refused, StoreRefused
 
 ANSWERS_WITHIN_S = 5.0
+START_ANSWERS_WITHIN_S = 15.0
+STARTS_WITHIN_S = 15.0
+LOOK_S = 0.2
 CALLED = {DOMAIN: "its own", CENTRE: "the control centre's"}
 
 
@@ -33,11 +40,27 @@ class NoStore(GridlinkError):
 async def stores(site: Session) -> list[Reached]:
     """Those that answer, the one first that a bundle is put into: the control centre's at the centre, else the site's.
 
-    Raises NoStore, with what each of them said and what to do.
+    Where none does, the site's own is started. Raises NoStore, with what was said and what to do.
     """
-    here = site.bus.store_domain
+    found, said = await _answering(site)
+    if not found:
+        said += await _started(site)
+        by_s = time.monotonic() + STARTS_WITHIN_S
+        while not found and not said[len(CALLED) :] and time.monotonic() < by_s:
+            await asyncio.sleep(LOOK_S)
+            found, _ = await _answering(site)
+    if found:
+        return found
+    raise NoStore(
+        f"site {site.where.site} has no store that is reached from here ({'; '.join(said)}): give it one (JetStream in "
+        "its nats-server, or an uplink to a control centre), or copy the file to the machine and install it there"
+    )
+
+
+async def _answering(site: Session) -> tuple[list[Reached], list[str]]:
+    """The stores that answer, and what is said of the others."""
     found, said = [], []
-    for domain in (CENTRE, DOMAIN) if here == CENTRE else (DOMAIN, CENTRE):
+    for domain in (CENTRE, DOMAIN) if site.bus.store_domain == CENTRE else (DOMAIN, CENTRE):
         jetstream = JetStream(site.bus.raw(), domain)
         try:
             await jetstream.call("INFO", timeout_s=ANSWERS_WITHIN_S)
@@ -45,13 +68,23 @@ async def stores(site: Session) -> list[Reached]:
             said.append(f"{CALLED[domain]}: {error}")
             continue
         found.append(Reached(jetstream, domain))
-    if found:
-        return found
-    raise NoStore(
-        f"site {site.where.site} has no store that is reached from here ({'; '.join(said)}): give it one, by "
-        '{"jetstream": {}} in the site.json of one node and a restart of that; or copy the file to the machine, and '
-        "install it there"
-    )
+    return found, said
+
+
+async def _started(site: Session) -> list[str]:
+    """Has the site's own store started, by the AppManager of the machine that is to run it; why it isn't, else."""
+    managers = [one.instance for one in site.registry.find(role="appmanager")]
+    if not managers:
+        return ["no AppManager is reached that could start it"]
+    sender = await ready(site)
+    try:
+        at = await sender.request(managers[0], "startStore", reply=StoreAt, timeout_s=START_ANSWERS_WITHIN_S)
+        there = f"appmanager@{at.node}"
+        if there in managers and there != managers[0]:
+            await sender.request(there, "startStore", reply=StoreAt, timeout_s=START_ANSWERS_WITHIN_S)
+    except GridlinkError as error:
+        return [str(error)]
+    return []
 
 
 async def newest(site: Session, name: str, version: str = "") -> Listed:

@@ -51,8 +51,8 @@ def answers(asked: str, services: list[Service], site: str) -> list[bytes]:
     ]
 
 
-def _ping(service: Service, _: str) -> dict[str, Any]:
-    return {"type": "io.nats.micro.v1.ping_response", **_common(service)}
+def _ping(service: Service, site: str) -> dict[str, Any]:
+    return {"type": "io.nats.micro.v1.ping_response", **_common(service, site)}
 
 
 def _info(service: Service, site: str) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def _info(service: Service, site: str) -> dict[str, Any]:
         for name, digests in service.entry.requests.items()
     ]
     described = {"description": service.entry.description, "endpoints": endpoints}
-    return {"type": "io.nats.micro.v1.info_response", **_common(service), **described}
+    return {"type": "io.nats.micro.v1.info_response", **_common(service, site), **described}
 
 
 def _stats(service: Service, site: str) -> dict[str, Any]:
@@ -70,12 +70,13 @@ def _stats(service: Service, site: str) -> dict[str, Any]:
         for name in service.entry.requests
     ]
     counted = {"started": service.started, "endpoints": endpoints}
-    return {"type": "io.nats.micro.v1.stats_response", **_common(service), **counted}
+    return {"type": "io.nats.micro.v1.stats_response", **_common(service, site), **counted}
 
 
-def _common(service: Service) -> dict[str, Any]:
+def _common(service: Service, site: str) -> dict[str, Any]:
     entry = service.entry
-    metadata = {"gridlink.instance": entry.instance, "gridlink.module": entry.name, "gridlink.machine": entry.machine}
+    about = {"instance": entry.instance, "module": entry.name, "machine": entry.machine, "site": site}
+    metadata = {f"gridlink.{name}": value for name, value in about.items()}
     return {"name": service.role, "id": service.id, "version": entry.version, "metadata": metadata}
 
 

@@ -331,4 +331,4 @@ async def test_a_node_that_is_killed_in_the_middle_of_a_move_leaves_the_module_r
         assert await eventually(counts, timeout_s=15) >= 2
         print(f"again after {time.monotonic() - began_s:.1f} s")
         await node.all_running("counter", "picky", "appmanager")
-        assert len([e for e in node.registry.instances() if e.name == "picky"]) == 1
+        await eventually(lambda: len([e for e in node.registry.instances() if e.name == "picky"]) == 1, timeout_s=20)

@@ -259,7 +259,7 @@ async def test_the_modules_of_another_nodemanager_are_provisioned_through_the_ap
         assert await counted(node) == ("1.1.0", 2)
         here = node.file["node"]
         shown = await done(managed, "show", "counter")
-        assert f"managed by: appmanager@{here}, node2@{here}-node2" in shown
+        assert f"app-managed by appmanager@{here}, node-managed by node2@{here}-node2" in shown
         status, _, err = await gridlink(managed, "uninstall", "node2")
         assert (status, "hosts counter" in err) == (1, True)
         await done(managed, "uninstall", "counter")

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 
+from gridlink.bus.server import Server, configuration
 from gridlink.testing import eventually
 from tests.acceptance.running import Running, bundle, good, running
 from tests.acceptance.test_provisioning import PROGRAM, counted, done, gridlink, leftovers, packed
 
-STORE: dict[str, object] = {"jetstream": {}}
 SAVED_UP_BYTES = 1_500_000  # in the first second
-SLOW = {**STORE, "transfer": {"bytes_per_s": SAVED_UP_BYTES}}
+SLOW = {"transfer": {"bytes_per_s": SAVED_UP_BYTES}}
 BIG_BYTES = 6_000_000
 
 
@@ -50,7 +50,7 @@ async def packed_big(directory: Path, version: str = "1.0.0") -> Path:
 
 
 async def has_store(managed: Path) -> bool:
-    """Whether the site's store answers yet."""
+    """Whether the site's store answers; it is started."""
     _, _, err = await gridlink(managed, "install", "nothing_of_that_name", "--via", "store")
     return "isn't whole in a store" in err
 
@@ -66,10 +66,8 @@ async def test_a_bundle_goes_through_the_store_and_is_installed_by_name_afterwar
 ) -> None:
     """The desk has no file on the board; the next board needs no file on the desk."""
     first, second = await packed(tmp_path, "1.0.0"), await packed(tmp_path, "1.1.0")
-    site(managed, STORE)
     async with running(managed) as node:
         await node.all_running("lamp")
-        await eventually(partial(has_store, managed), timeout_s=20)
         lines = [
             json.loads(line)
             for line in (await done(managed, "install", first, "--via", "store", "--json")).splitlines()
@@ -88,20 +86,32 @@ async def test_a_bundle_goes_through_the_store_and_is_installed_by_name_afterwar
         assert await done(managed, "update", "counter") == "counter: update done 1.0.0 -> 1.1.0\n"
         status, _, err = await gridlink(managed, "update", "counter", "--to", "9.9.9")
         assert (status, "there: 1.0.0, 1.1.0" in err) == (1, True)
+        listed = json.loads(await done(managed, "store", "--json"))["bundles"]
+        assert [(one["name"], one["version"], one["store"]) for one in listed] == [
+            ("counter", "1.0.0", "gridlink"),
+            ("counter", "1.1.0", "gridlink"),
+        ]
+        await done(managed, "store", "counter", "--to", "1.0.0", "--remove")
+        status, _, err = await gridlink(managed, "update", "counter", "--to", "1.0.0", "--older")
+        assert (status, "there: 1.1.0" in err) == (1, True)
+        assert (await gridlink(managed, "store", "lamp", "--remove"))[0] == 1
 
 
 async def test_without_a_store_it_is_said_what_to_do_and_a_path_of_this_machine_still_works(
     managed: Path, tmp_path: Path
 ) -> None:
-    """Most small sites have none."""
+    """A nats-server that was given to the node keeps nothing."""
     file = await packed(tmp_path, "1.0.0")
-    async with running(managed) as node:
-        await node.all_running("lamp")
-        status, _, err = await gridlink(managed, "install", file, "--via", "store")
-        assert status == 1
-        assert "no store that is reached from here" in err
-        assert '{"jetstream": {}}' in err
-        assert await done(managed, "install", file) == "counter: install done 1.0.0\n"
+    configured = tmp_path / "nats-server.conf"
+    configured.write_text(configuration("site", -1, str(tmp_path)))
+    with Server(str(configured)) as server:
+        async with running(managed, "--nats", server.url) as node:
+            await node.all_running("lamp")
+            status, _, err = await gridlink(managed, "install", file, "--via", "store")
+            assert status == 1
+            assert "no store that is reached from here" in err
+            assert "copy the file to the machine" in err
+            assert await done(managed, "install", file) == "counter: install done 1.0.0\n"
 
 
 @pytest.mark.slow

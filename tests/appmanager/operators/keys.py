@@ -9,8 +9,9 @@ from pathlib import Path
 
 import nkeys
 
-from appmanager.operators.signed import Signature, Target
+from appmanager.operators.signed import Target
 from appmanager.operators.signing import sign
+from appmanager.orders import Signature
 from appmanager.provisioning.machine import Kind
 from appmanager.provisioning.plan import Order
 from gridlink.cli.certificates import user

@@ -1,0 +1,73 @@
+"""Commands that wait behind another one, when everything of the node is killed meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from appmanager.orders import BundleOrder, ConfigureOrder, Ended
+from appmanager.packed.about import about
+from appmanager.transfer.putting import put
+from gridlink.bus.durable.jetstream import JetStream
+from gridlink.bus.nats import NatsBus
+from gridlink.testing import eventually
+from tests.acceptance.running import Running, bundle, good, running
+from tests.acceptance.test_provisioning import counted, done, leftovers, packed
+from tests.acceptance.test_remote_install import SLOW, has_store, packed_big, received, site
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_what_waits_when_the_node_is_killed_is_done_once_and_nobody_has_to_ask_again(tmp_path: Path) -> None:
+    """The desk may be closed by then."""
+    managed = tmp_path / "managed"
+    bundle(managed, "lamp", good("lamp"))
+    site(managed, SLOW)
+    first, big = await packed(tmp_path, "1.0.0"), await packed_big(tmp_path, "1.1.0")
+    async with running(managed) as node:
+        await node.all_running("lamp")
+        await eventually(partial(has_store, managed), timeout_s=20)
+        await done(managed, "install", first, "--via", "path")
+        source = await _sent(node, big)
+        manager = node.registry.find(role="appmanager")[0].instance
+        name, _, digest = about(big)
+        update = BundleOrder("first", name, digest, source, who="desk")
+        configure = ConfigureOrder("second", name, settings={"step": 5}, who="desk")
+        for word, order in (("update", update), ("configure", configure)):
+            ended: Ended = await node.sender.request(manager, word, order, reply=Ended, timeout_s=1.0)
+            assert ended.end == "under way"
+        await eventually(lambda: received(managed) > 0, timeout_s=20)
+        assert len(list((managed / ".gridlink" / "waiting").iterdir())) == 1
+        before = node.file["pids"]["node"]
+        os.kill(before, signal.SIGKILL)
+        await eventually(partial(_all_done, managed), timeout_s=60)
+        assert await counted(node, "add") == ("1.1.0", 5)
+        await eventually(lambda: leftovers(managed) == [], timeout_s=5)
+        await eventually(lambda: not list((managed / ".gridlink" / "waiting").iterdir()), timeout_s=5)
+        again: Ended = await node.sender.request(manager, "configure", configure, reply=Ended, timeout_s=5)
+        assert again.end == "done"
+        assert [line["id"] for line in _record(managed)][1:] == ["first", "second"]
+
+
+async def _sent(node: Running, file: Path) -> str:
+    """Puts it into the site's store; the reference."""
+    bus = NatsBus("site", "desk")
+    await bus.connect(node.file["url"])
+    try:
+        return (await put(JetStream(bus.raw()), "site", file)).spelled()
+    finally:
+        await bus.aclose()
+
+
+def _record(managed: Path) -> list[dict[str, str]]:
+    """The entries on record."""
+    return [json.loads(line) for line in (managed / ".gridlink" / "record").read_text().splitlines()]
+
+
+def _all_done(managed: Path) -> bool:
+    return [entry["outcome"] for entry in _record(managed)] == ["done"] * 3
