@@ -39,6 +39,9 @@ class ConfigChange:
         write_whole(self._disk, self.staged, spelled(changed(config, order.settings or {})))
         return self._plan.becomes
 
+    def prepare(self) -> None:
+        """Nothing."""
+
     def keep(self, state: bytes | None) -> None:
         """Nothing: it goes on running."""
 

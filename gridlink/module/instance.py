@@ -26,6 +26,7 @@ from gridlink.message import Call
 from gridlink.module import hooks
 from gridlink.module.counters import Counters
 from gridlink.module.handing_over import HAND_OVER_WITHIN_S, LEAST_S, HandingOver, Kept
+from gridlink.module.held import Held
 from gridlink.module.inbox import Inbox
 from gridlink.module.module import Environment, Module, make
 from gridlink.module.owner import owner
@@ -175,6 +176,7 @@ class Instance(HandingOver):
         inbox = self._inbox = Inbox(self.name, requests, events, self._context, self.counters, self._full)
         if self.follows:
             inbox.hold_events()
+            inbox.queue(Held(self.name))
         for heard in self.contract.heard:
             where = address.topic(heard.topic)
             if where in kept:
