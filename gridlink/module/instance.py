@@ -74,6 +74,7 @@ class Instance(HandingOver):
         self._inbox: Inbox | None = None
         self.state_to_restore: bytes | None = None
         self.before_stop: Callable[[Instance], Awaitable[None]] | None = None
+        self.has_met_end_of_memory = False
 
     @property
     def has_snapshot(self) -> bool:
@@ -260,6 +261,7 @@ class Instance(HandingOver):
             due_s = due_s + seconds if due_s <= now_s < due_s + seconds else now_s + seconds
 
     def _full(self) -> None:
+        self.has_met_end_of_memory = True
         self._environment.hosting.on_full(self.name)
 
     async def stop(self, within_s: float = math.inf) -> None:
