@@ -33,40 +33,40 @@ class Operated(Module[Config]):
 
     publishes = (Topic(TOPIC, step=Begun, ended=Ended),)
 
-    def operating(self) -> Operating:
+    async def operating(self) -> Operating:
         """What carries commands out; made with the first one."""
         raise NotImplementedError
 
-    def _asked(self) -> Operating:
+    async def _asked(self) -> Operating:
         to = message().address
         if to.startswith("role."):
             raise Refused(f"commands go to one machine's AppManager: send this to {self.instance}, not to its role")
-        return self.operating()
+        return await self.operating()
 
     @request("install")
     async def install(self, order: BundleOrder) -> Ended:
         """Installs a module from a packed bundle, and starts it. Where it can't run, nothing is left of it."""
-        return await self._asked().bundle("install", order)
+        return await (await self._asked()).bundle("install", order)
 
     @request("update")
     async def update(self, order: BundleOrder) -> Ended:
         """Replaces a module's version; its state and what is sent to it go on. Where it can't, the old one runs on."""
-        return await self._asked().bundle("update", order)
+        return await (await self._asked()).bundle("update", order)
 
     @request("configure")
     async def change_configuration(self, order: ConfigureOrder) -> Ended:
         """Has a module take other values, and writes them to its config.json. Refused, all is as it was."""
-        return await self._asked().configure(order)
+        return await (await self._asked()).configure(order)
 
     @request("uninstall")
     async def uninstall(self, order: UninstallOrder) -> Ended:
         """Ends a module and removes it."""
-        return await self._asked().uninstall(order)
+        return await (await self._asked()).uninstall(order)
 
     @request("rollback")
     async def rollback(self, order: RollbackOrder) -> Ended:
         """Goes back to a version that is kept, and its state."""
-        return await self._asked().rollback(order)
+        return await (await self._asked()).rollback(order)
 
     @request("start")
     async def start_module(self, order: RunOrder) -> Ended:
@@ -89,9 +89,9 @@ class Operated(Module[Config]):
         return await self._run("kill", order)
 
     async def _run(self, word: Word, order: RunOrder) -> Ended:
-        return await self._asked().run(word, order)
+        return await (await self._asked()).run(word, order)
 
     @request("history")
     async def history(self, order: HistoryOrder) -> History:
         """The commands on record, the oldest first."""
-        return await self._asked().history(order)
+        return await (await self._asked()).history(order)
