@@ -11,7 +11,7 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from appmanager.in_node import NodeChild
 from appmanager.in_process import ProcessChild
@@ -40,6 +40,8 @@ START_S = 16.0  # less than a held module waits for its follower
 END_S = 15.0
 POSTPONED_S = 60.0  # by a module's own busy()
 AGAIN_S = 0.25
+LOOK_S = 0.05
+ENDED = (State.BACKOFF, State.FAILED, State.STOPPED)
 HEALTH_S = 2.0
 GONE_WITHIN_S = 5.0
 
@@ -105,12 +107,24 @@ class ModuleHost:
             await asyncio.sleep(AGAIN_S)
 
     async def _hold(self, name: str, child: Child) -> None:
-        await self._manager.hosting.ask(child.instance, "hold", {"instance": child.instance, "follower": ""})
+        await self._ask(child, "hold", {"instance": child.instance, "follower": ""})
         self._held[name] = child
 
     async def _health(self, child: Child) -> dict[str, str]:
-        health: dict[str, str] = await self._manager.hosting.ask(child.instance, "health", child.instance)
+        health: dict[str, str] = await self._ask(child, "health", child.instance)
         return health
+
+    async def _ask(self, child: Child, question: str, payload: Any) -> Any:
+        """What its node answers. Raises StartFailed as soon as it has ended: nobody would answer, for ASK_WITHIN_S."""
+        asking = self._manager.hosting.ask(child.instance, question, payload)
+        asked = self._manager.tasks.spawn(asking, name=f"{question} {child.instance}", awaited=True)
+        try:
+            while not (await asyncio.wait({asked}, timeout=LOOK_S))[0]:
+                if child.state in ENDED:
+                    raise StartFailed(f"{child.instance} is {child.state}: {child.reason}")
+        finally:
+            asked.cancel()
+        return asked.result()
 
     async def stop(self, plan: Plan) -> None:
         """See Host."""
@@ -201,8 +215,7 @@ class ModuleHost:
                 return  # an operator stopped it: it takes them when it is started
             if child.state is not State.RUNNING or child is not self._manager.child(plan.module):
                 raise StartFailed(f"{plan.module} is {child.state} within {HEALTH_S:g} s: {child.reason}")
-            why = (await self._health(child))["unhealthy"]
-            if why:
+            if why := (await self._health(child))["unhealthy"]:
                 raise StartFailed(f"{plan.module} isn't healthy: {why}")
             if time.monotonic() >= by_s:
                 return
@@ -219,6 +232,8 @@ class ModuleHost:
             await self._manager.forget_child(name)
         elif reached not in (Step.SNAPSHOT, Step.SWITCH):
             try:
+                if child.state in ENDED:
+                    raise StartFailed(f"it is {child.state}")
                 await self._hold(name, child)
             except GridlinkError as error:
                 self._manager.log.warning("%s is ended: it can't be held: %s", child.instance, error)

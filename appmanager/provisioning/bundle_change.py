@@ -41,7 +41,7 @@ class BundleChange:
         self._versions = Versions(disk, layout)
         self._module, self._place = plan.module, layout.place(plan.place)
         self._kept = layout.version(self._module, plan.keep) if plan.keep else None
-        self._state = layout.state(self._module)
+        self._state, self._in_place = layout.state(self._module), False
         back = plan.kind is Kind.ROLLBACK
         self._new = layout.version(self._module, plan.back) / BUNDLE if back else layout.staged(self._module)
 
@@ -74,16 +74,25 @@ class BundleChange:
             config = read_config(self._disk, here if self._kept is not None else self._new / CONFIG)
         write_whole(self._disk, self._new / CONFIG, spelled(changed(config, settings or {})))
 
+    def prepare(self) -> None:
+        """Writes down what is known of the old version; that it has a state is a guess until `keep`."""
+        if self._kept is not None:
+            make_directory(self._disk, self._kept)
+            self._describe(has_state=True)
+
     def keep(self, state: bytes | None) -> None:
-        """Keeps the state of the old version, and what is known of that. Without a state, its last checkpoint."""
+        """Keeps the state of the old version. Without a state, its last checkpoint."""
         if self._kept is None:
             return
-        make_directory(self._disk, self._kept)
         if state is None and self._disk.kind(self._state):
-            state = read_whole(self._disk, self._state)
+            state, self._in_place = read_whole(self._disk, self._state), True
         if state is not None:
             write_whole(self._disk, self._kept / STATE, state)
-        about = About(self._plan.was, self._plan.digests.get("from", ""), state is not None, self._at_s)
+        else:
+            self._describe(has_state=False)
+
+    def _describe(self, *, has_state: bool) -> None:
+        about = About(self._plan.was, self._plan.digests.get("from", ""), has_state, self._at_s)
         self._versions.describe(self._module, self._plan.keep, about)
 
     def switch(self) -> None:
@@ -100,7 +109,8 @@ class BundleChange:
         if source is None or not self._disk.kind(source / STATE):
             remove_durably(self._disk, self._state)
             return None
-        copy(self._disk, source / STATE, self._state)
+        if from_back or not self._in_place:
+            copy(self._disk, source / STATE, self._state)
         return read_whole(self._disk, self._state)
 
     def tidy(self) -> None:

@@ -129,6 +129,7 @@ class Carrying:
             case Step.PREFLIGHT:
                 await host.preflight(plan, change.staged)
             case Step.SNAPSHOT:
+                await in_thread(change.prepare)
                 state = await host.snapshot(plan)
                 await in_thread(lambda: change.keep(state))
             case Step.STOP:

@@ -19,8 +19,11 @@ class Change(Protocol):
     def stage(self) -> str:
         """Puts what is new beside what runs; returns its version."""
 
+    def prepare(self) -> None:
+        """Does what needs no state, while what runs still runs: whoever asks it waits for what is left to be done."""
+
     def keep(self, state: bytes | None) -> None:
-        """Keeps the state of what runs."""
+        """Keeps the state of what runs; None: it is in its place already, or there is none."""
 
     def switch(self) -> None:
         """Puts what is new in the place of what runs."""

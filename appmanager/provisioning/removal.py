@@ -31,6 +31,9 @@ class Removal:
         """Nothing."""
         return ""
 
+    def prepare(self) -> None:
+        """Nothing."""
+
     def keep(self, state: bytes | None) -> None:
         """Nothing."""
 

@@ -108,7 +108,8 @@ class HandingOver:
             for where, handlers in self._calls(self._module)[2].items():
                 await self._read(where, handlers)
         if held is not None:
-            self._environment.tasks.spawn(held.hand_over(inbox.handle, HAND_OVER_WITHIN_S), name="held requests")
+            inbox.queue(held)
+            self._environment.tasks.spawn(inbox.catch_up(HAND_OVER_WITHIN_S), name="held requests")
 
     @property
     def is_held(self) -> bool:
@@ -129,6 +130,11 @@ class HandingOver:
         """Handles events, beginning with those that a former instance got and did not handle."""
         if self._inbox is not None:
             self._inbox.go_on(events)
+
+    async def catch_up(self) -> None:
+        """Handles what came since it connected: behind what a former instance had kept."""
+        if self._inbox is not None:
+            await self._inbox.catch_up(HAND_OVER_WITHIN_S)
 
     async def _hand_over(self, held: Held, within_s: float) -> None:
         """Leaves the bus, then has the successor handle what was kept."""

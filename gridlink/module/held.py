@@ -1,4 +1,4 @@
-"""Requests that came while their module was on its way to another process. Bounded: past MAX_HELD they are Busy."""
+"""Requests that came while their module gave way to another one of it. Bounded: past MAX_HELD they are Busy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Forward = Callable[[Message], Awaitable[bytes]]
 
 
 class Held:
-    """Of one instance."""
+    """Of one instance, in order of arrival."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -36,10 +36,15 @@ class Held:
     async def hand_over(self, forward: Forward, within_s: float) -> None:
         """Has all that was kept handled; each is answered, at the latest after `within_s`."""
         tasks, by_s = Tasks(f"{self._name}, handing over"), time.monotonic() + within_s
-        for _ in range(min(AT_ONCE, len(self._waiting))):
-            tasks.spawn(self._some(forward, by_s), name="held requests")
-        await tasks.wait(within_s)
+        while self._waiting and (left_s := by_s - time.monotonic()) > 0:
+            for _ in range(min(AT_ONCE, len(self._waiting))):
+                tasks.spawn(self._some(forward, by_s), name="held requests")
+            await tasks.wait(left_s)
         await tasks.aclose(0.2)
+        self.refuse()
+
+    def refuse(self) -> None:
+        """Answers all that waits still: it was not begun."""
         while self._waiting:
             message, answer = self._waiting.popleft()
             answer(self._moved(message))

@@ -39,7 +39,12 @@ async def _take(new: Any, module: Module[Any]) -> None:
 
 
 async def unhealthy(instance: Instance) -> str:
-    """Why the module isn't healthy; empty where it is. What it raises is a reason, and so is no answer in time."""
+    """Why the module isn't healthy; empty where it is. What it raises is a reason, and so is no answer in time.
+
+    One of whose handlers has met the end of its process's memory isn't, whatever it says.
+    """
+    if instance.has_met_end_of_memory:
+        return "a MemoryError was raised in it: look for what it keeps, or raise resources.memory_mib"
     try:
         answer: Any = await instance.ask("healthy()", lambda module: module.healthy(), ANSWER_WITHIN_S)
     except ANYTHING as error:  # it is the author's code

@@ -61,6 +61,7 @@ class Inbox:
         self._in_flight = 0
         self._closed = False
         self.held: Held | None = None  # what comes while the module is on its way to another process
+        self._queue: Held | None = None  # what comes while earlier requests are still handed over
         self._events_wait = False
         self._warn_again_s = 0.0
         self._unsaid = 0
@@ -69,6 +70,11 @@ class Inbox:
         """See gridlink.bus.Receiver."""
         if self.held is not None:
             return self.held.keep(message, answer)
+        if self._queue is not None:
+            return self._queue.keep(message, answer)
+        return self._begin_request(message, answer)
+
+    def _begin_request(self, message: Message, answer: Answer) -> GridlinkError | None:
         call = self._requests.get(message.type)
         if call is None:
             known = ", ".join(sorted(self._requests)) or "no requests"
@@ -227,10 +233,33 @@ class Inbox:
             else:
                 reply.set_result(result)
 
-        refused = self.take_request(message, answer)
+        refused = self._begin_request(message, answer) if self.held is None else self.held.keep(message, answer)
         if refused is not None:
             raise refused
         return await reply
+
+    def queue(self, held: Held) -> None:
+        """Puts what comes from now on behind what is `held`, until `catch_up` has had all of that handled.
+
+        Together they may be more at once than a module takes: nobody is to be answered Busy for that.
+        """
+        self._queue = held
+
+    async def catch_up(self, within_s: float) -> None:
+        """Has what is queued handled, in `within_s` at most; what comes joins the queue for half of that."""
+        held = self._queue
+        if held is None:
+            return
+        ends = asyncio.get_running_loop().call_later(within_s / 2, self._end_queue)
+        try:
+            await held.hand_over(self.handle, within_s)
+        finally:
+            ends.cancel()
+            self._end_queue()
+            held.refuse()
+
+    def _end_queue(self) -> None:
+        self._queue = None
 
     def renew(self, requests: Mapping[str, Call], events: Mapping[Address, Events]) -> None:
         """Has the handlers of another copy of the module called from now on."""
@@ -241,6 +270,9 @@ class Inbox:
     async def aclose(self, grace_s: float, cancelled_within_s: float = 5.0) -> None:
         """Takes nothing more, lets handlers finish for `grace_s`, then cancels them, which may take a while too."""
         self._closed = True
+        if self._queue is not None:
+            self._queue.refuse()
+            self._end_queue()
         await self._tasks.wait(grace_s)
         await self._tasks.aclose(cancelled_within_s)
 

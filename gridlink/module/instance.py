@@ -35,6 +35,7 @@ from gridlink.message import Call
 from gridlink.module import hooks
 from gridlink.module.counters import Counters
 from gridlink.module.handing_over import HAND_OVER_WITHIN_S, LEAST_S, HandingOver, Kept
+from gridlink.module.held import Held
 from gridlink.module.inbox import Inbox
 from gridlink.module.module import Environment, Module, make
 from gridlink.module.owner import owner
@@ -83,6 +84,7 @@ class Instance(HandingOver):
         self._inbox: Inbox | None = None
         self.state_to_restore: bytes | None = None
         self.before_stop: Callable[[Instance], Awaitable[None]] | None = None
+        self.has_met_end_of_memory = False
 
     @property
     def has_snapshot(self) -> bool:
@@ -185,6 +187,7 @@ class Instance(HandingOver):
         inbox = self._inbox = Inbox(self.name, requests, events, self._context, self.counters, self._full)
         if self.follows:
             inbox.hold_events()
+            inbox.queue(Held(self.name))
         for heard in self.contract.heard:
             where = address.topic(heard.topic)
             if where in kept:
@@ -279,6 +282,7 @@ class Instance(HandingOver):
             due_s = due_s + seconds if due_s <= now_s < due_s + seconds else now_s + seconds
 
     def _full(self) -> None:
+        self.has_met_end_of_memory = True
         self._environment.hosting.on_full(self.name)
 
     async def stop(self, within_s: float = math.inf) -> None:

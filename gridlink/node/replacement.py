@@ -28,7 +28,10 @@ class Replacing:
     async def go_on(self, instance: Instance) -> None:
         """Handles what came meanwhile, and ends the former instance."""
         instance.go_on_from(self._former.waiting())
-        await self._former.stop()
+        try:
+            await self._former.stop()
+        finally:
+            await instance.catch_up()
 
 
 async def _kept_already(instance: Instance) -> bytes | None:

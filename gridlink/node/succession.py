@@ -144,6 +144,7 @@ class Following:
             log.warning("%s: events that %s has kept are lost: %s", instance.name, self._former, error)
         if self._is_there:
             instance.go_on_from(events)
+            await instance.catch_up()
 
 
 class Succession:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -302,3 +303,16 @@ async def test_the_next_command_mends_what_a_disk_refused(bundles: Bundles) -> N
     outcome = await engine.run(replace(it.order, id="y"))
     assert outcome.end is End.DONE, outcome
     assert again.running["lamp"].state == NEWER
+
+
+@KINDS
+async def test_a_clock_that_jumps_keeps_no_command_from_being_done(kind: Kind, bundles: Bundles) -> None:
+    """A battery that is empty, a time server that is reached: versions and the record keep their order."""
+    it = await story(kind, bundles)
+    dates = itertools.cycle((0.0, 4e9, -1.0, 1.7e9))
+    outcome = await Engine(it.disk, LAYOUT, it.host(), wall_s=lambda: next(dates)).run(it.order)
+    assert outcome.end is End.DONE
+    assert is_new(it.disk, recover(it.disk, LAYOUT, next(dates)), it, "after the jumps")
+    record = Record(it.disk, LAYOUT.record)
+    record.verify()
+    assert [entry.id for entry in record.entries()][-1] == "x"

@@ -171,6 +171,42 @@ async def test_what_is_held_has_a_bound(tmp_path: Path, monkeypatch: pytest.Monk
         assert await asyncio.gather(*requests) == [2, 3]
 
 
+async def test_what_comes_while_it_takes_over_waits_in_line_and_nobody_is_told_that_it_is_busy(tmp_path: Path) -> None:
+    """Together with what a former instance hands over it may be more at once than a module takes."""
+    async with testing.site(tmp_path) as site:
+        instance = await hosted(site)
+        inbox = instance._inbox
+        if inbox is None:
+            raise AssertionError("it has no inbox")
+        inbox.queue(held.Held(instance.name))
+        requests = asked(site, 200)
+        await asyncio.sleep(0)
+        catching_up = asyncio.ensure_future(instance.catch_up())  # noqa: TID251
+        await asyncio.sleep(0)
+        requests += asked(site, 200)
+        await catching_up
+        assert sorted(await asyncio.gather(*requests)) == list(range(2, 402))
+        assert (await site.request("counter", "add"), instance.counters.busy) == (402, 0)
+
+
+async def test_what_waits_in_line_is_refused_where_taking_over_is_given_up(tmp_path: Path) -> None:
+    """Whoever asked may ask again; nobody waits for nothing."""
+    async with testing.site(tmp_path) as site:
+        instance = await hosted(site)
+        inbox = instance._inbox
+        if inbox is None:
+            raise AssertionError("it has no inbox")
+        inbox.queue(held.Held(instance.name))
+        requests = [asyncio.ensure_future(site.request("counter", "wait")) for _ in range(40)]  # noqa: TID251
+        await asyncio.sleep(0)
+        catching_up = asyncio.ensure_future(instance.catch_up())  # noqa: TID251
+        await eventually(lambda: instance.counters.requests > 30)
+        catching_up.cancel()
+        async with asyncio.timeout(2):
+            refused = await asyncio.gather(*requests[-5:], return_exceptions=True)
+        assert all(isinstance(one, GridlinkError) for one in refused)
+
+
 async def test_events_of_a_former_instance_come_first_and_none_twice(tmp_path: Path) -> None:
     """What both have got is told apart by its sender and id; a program may send none."""
     async with testing.site(tmp_path) as site:
