@@ -22,7 +22,7 @@ from gridlink.clock import SiteClock
 from gridlink.codec import codec
 from gridlink.errors import AddressInvalid, GridlinkError, NoSuchInstance, PayloadInvalid, RequestTimeout
 from gridlink.lifecycle import State
-from gridlink.message import Message
+from gridlink.message import Message, check_timeout
 from gridlink.registry.entry import KINDS, Announcement, Entry, Heartbeat, Leave, Sync, Update, encoded
 from gridlink.registry.namesake import Namesake
 from gridlink.registry.pulse import BEAT_S, Pulse
@@ -210,7 +210,8 @@ class Registry:
         managed_by: str | None = None,
         timeout_s: float = 5.0,
     ) -> Entry:
-        """A RUNNING instance with the role or name, as soon as there is one. Raises RequestTimeout."""
+        """A RUNNING instance with the role or name, as soon as there is one. Raises RequestTimeout, TimeoutInvalid."""
+        check_timeout(timeout_s)
         watched = (instance,) if instance is not None else ()
         try:
             with self._watching(*watched) as queue:
