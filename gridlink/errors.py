@@ -73,6 +73,12 @@ class NoSuchType(GridlinkError):
     code = 404
 
 
+class TimeoutInvalid(GridlinkError):
+    """A `timeout_s` that would never be over, or was before it began. Nothing was sent."""
+
+    code = 400
+
+
 class AlreadyRegistered(GridlinkError):
     """A receiver that is registered a second time: it would get each message twice."""
 

@@ -12,11 +12,13 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from math import inf
 from types import ModuleType
 from typing import Any
 
 from gridlink import lean
 from gridlink.address import Address
+from gridlink.errors import TimeoutInvalid
 
 with lean.ImportingMsgspec():
     import msgspec
@@ -42,6 +44,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     def time_left_s(self) -> float | None:
         """Seconds until the sender stops waiting (never negative); None where nobody waits."""
         return None if self.deadline_s is None else max(0.0, self.deadline_s - time.monotonic())
+
+
+def check_timeout(timeout_s: float) -> None:
+    """Raises TimeoutInvalid for what is no number of seconds to wait: less than 0, infinity, NaN."""
+    if not 0 <= timeout_s < inf:
+        raise TimeoutInvalid(
+            f"timeout_s: expected seconds from 0 up, and an end (an hour is 3600), got {timeout_s}: nothing was sent"
+        )
 
 
 Call = Callable[[Message], Awaitable[Any]]

@@ -170,7 +170,7 @@ class _Requesters:
         far = (await self._node.registry.wait_for(instance="echo@echo")).instance
         bus = self._node.bus
         registry = self._node.registry
-        retry = Retry(registry.idempotent, bus.connected, registry.twice_elsewhere)
+        retry = Retry(registry.reach.idempotent, bus.connected, registry.reach.twice_elsewhere)
         sender = Sender(bus, "bench@requester", (Tracing(),), retry=retry)  # as every module has it
         body = msgspec.json.encode(EXAMPLE)
         self.calls = {

@@ -25,7 +25,7 @@ def wrapped(site_file: Path, name: str, bus: Bus, registry: Registry) -> Sender:
         roles=(),
         refused=_nothing,
         failed=_nothing,
-        behind=registry.behind,
+        behind=registry.reach.behind,
         knows=registry.knows,
     )
     return Sender(bus, around.instance, read_site_file(site_file).proxies(around, NO_BUNDLE))

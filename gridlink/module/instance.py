@@ -300,6 +300,7 @@ class Instance(HandingOver):
 
     async def _end(self, grace_s: float, by_s: float = math.inf) -> None:
         """Undoes a start, also a partial one: `stop` is called where `start` has returned."""
+        self._threads.give_up_stuck(self._cls.stop_within_s)
         await self._disconnect(min(grace_s, _left_s(by_s) / 2), by_s)  # half of what is left is `stop`'s
         if self._module is not None and self.before_stop is not None:
             await self.before_stop(self)

@@ -14,7 +14,7 @@ from gridlink import address
 from gridlink.bus.protocol import Bus, Prefer
 from gridlink.codec import codec, encode
 from gridlink.errors import ConnectionLost, NotDeclared, PayloadInvalid, ReplyInvalid, Stopping
-from gridlink.message import Call, Message
+from gridlink.message import Call, Message, check_timeout
 from gridlink.module.counters import Counters
 from gridlink.module.retry import Retry
 from gridlink.proxies import Proxy, Tracing, outgoing
@@ -73,13 +73,15 @@ class Sender:
         """Asks a role (`storage`) or an instance (`storage@node`) and returns its reply as a `reply`.
 
         `timeout_s` is real time; `prefer` is for a role with members elsewhere. Raises NoSuchRole or NoSuchInstance at
-        once, RequestTimeout, ConnectionLost, PayloadInvalid, ReplyInvalid, and whatever the handler refused with.
+        once, RequestTimeout, ConnectionLost, PayloadInvalid, ReplyInvalid, and whatever the handler refused with;
+        TimeoutInvalid for a `timeout_s` that has no end.
         Cancelling it doesn't cancel the handler.
         """
         known = self._requests.get((reply, prefer))
         if known is None:
             known = self._requests[reply, prefer] = self._asking(prefer), codec(reply).decode
         call, decode = known
+        check_timeout(timeout_s)
         message = self._message(address.receiver(to), type, encode(payload), time.monotonic() + timeout_s)
         retry = self._retry
         if retry is not None and retry.elsewhere(message.address, type):

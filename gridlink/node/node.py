@@ -59,11 +59,11 @@ class Node:
         self.clock = SiteClock(self._lead_changed)
         self.registry = Registry(bus, machine, self.clock)
         self.instances: dict[str, Instance] = {}
-        self._retry = Retry(self.registry.idempotent, bus.connected, self.registry.twice_elsewhere)
+        self._retry = Retry(self.registry.reach.idempotent, bus.connected, self.registry.reach.twice_elsewhere)
         self._proxies: tuple[Proxy, ...] = (*proxies, Tracing())
         self._site_file = site_file
         self.site_file = "" if site_file is None else str(site_file.path)
-        bus.own_share = self.registry.own_share
+        bus.own_share = self.registry.reach.own_share
         bus.on_reconnect = self.registry.rejoin
         self._about = About(self)
         self._started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -284,7 +284,7 @@ class Node:
             roles=contract.roles,
             refused=counters.count_refused,
             failed=counters.count_error,
-            behind=self.registry.behind,
+            behind=self.registry.reach.behind,
             knows=self.registry.knows,
         )
         return (*self._site_file.proxies(around, spec.directory, loaded.call), *self._proxies)

@@ -22,10 +22,11 @@ from gridlink.clock import SiteClock
 from gridlink.codec import codec
 from gridlink.errors import AddressInvalid, GridlinkError, NoSuchInstance, PayloadInvalid, RequestTimeout
 from gridlink.lifecycle import State
-from gridlink.message import Message
+from gridlink.message import Message, check_timeout
 from gridlink.registry.entry import KINDS, Announcement, Entry, Heartbeat, Leave, Sync, Update, encoded
 from gridlink.registry.namesake import Namesake
 from gridlink.registry.pulse import BEAT_S, Pulse
+from gridlink.registry.reach import Reach
 from gridlink.registry.view import Change, View
 from gridlink.seldom import Seldom
 from gridlink.tasks import Tasks
@@ -35,7 +36,6 @@ log = logging.getLogger("gridlink.registry")
 JOIN_S = 1.0  # a joiner waits at most so long for the others
 QUIET_S = 0.05  # and no longer than this once those that are known have answered
 WATCH_DEPTH = 1024
-MAX_REMEMBERED = 1024  # answers about addresses; anybody may ask about any
 EVERY = ""
 
 
@@ -50,9 +50,7 @@ class Registry:
         self._version = 0
         self._namesake = Namesake()
         self._schemas: dict[str, dict[str, Any]] = {}
-        self._shares: dict[Address, tuple[int, int]] = {}  # own members, all members; until something changes
-        self._behind: dict[Address, tuple[Entry, ...]] = {}  # likewise
-        self._twice: dict[tuple[Address, str], bool] = {}  # likewise
+        self.reach = Reach(bus.node, self._view.entries)
         self._watchers: dict[str, set[asyncio.Queue[Change]]] = {}  # by the instance that they watch; EVERY: all
         self._subscriptions: list[Subscription] = []
         self._ignored = Seldom()
@@ -132,48 +130,6 @@ class Registry:
             and (managed_by is None or managed_by in entry.managed_by)
         ]
 
-    def own_share(self, address: Address) -> float:
-        """Which part of a role's RUNNING members is on this node; 1 where it has none or isn't known."""
-        own, everywhere = self._members(address)
-        return own / everywhere if everywhere else 1.0
-
-    def idempotent(self, address: Address, type: str) -> bool:
-        """Whether a request of that type to the role or instance may be done twice: all who serve it say so."""
-        kind, _, name = address.partition(".")
-        if kind == "role":
-            found = self.find(role=name)
-        else:
-            node, _, module = name.partition(".")
-            found = self.find(instance=f"{module}@{node}")
-        return bool(found) and all(type in entry.idempotent for entry in found)
-
-    def twice_elsewhere(self, address: Address, type: str) -> bool:
-        """Whether a request may be done twice and may reach another node, which may die with it."""
-        known = self._twice.get((address, type))
-        if known is None:
-            if len(self._twice) > MAX_REMEMBERED:
-                self._twice.clear()
-            elsewhere = any(entry.node != self._bus.node for entry in self.behind(address))
-            known = self._twice[address, type] = elsewhere and self.idempotent(address, type)
-        return known
-
-    def _members(self, address: Address) -> tuple[int, int]:
-        known = self._shares.get(address)
-        if known is None:
-            members = self.find(role=address.partition(".")[2])
-            own = sum(entry.node == self._bus.node for entry in members)
-            known = self._shares[address] = (own, len(members))
-        return known
-
-    def behind(self, address: Address) -> tuple[Entry, ...]:
-        """The instances, whatever their state, that a message to the address may reach."""
-        known = self._behind.get(address)
-        if known is None:
-            if len(self._behind) > MAX_REMEMBERED:
-                self._behind.clear()
-            known = self._behind[address] = tuple(entry for entry in self.instances() if _is_behind(entry, address))
-        return known
-
     def knows(self, instance: str) -> bool:
         """Whether an instance of that name (`name@node`) is in the registry."""
         return any(instance in known.entries for known in self._view.nodes.values())
@@ -210,7 +166,8 @@ class Registry:
         managed_by: str | None = None,
         timeout_s: float = 5.0,
     ) -> Entry:
-        """A RUNNING instance with the role or name, as soon as there is one. Raises RequestTimeout."""
+        """A RUNNING instance with the role or name, as soon as there is one. Raises RequestTimeout, TimeoutInvalid."""
+        check_timeout(timeout_s)
         watched = (instance,) if instance is not None else ()
         try:
             with self._watching(*watched) as queue:
@@ -377,21 +334,11 @@ class Registry:
 
     def _notify(self, changes: Iterable[Change]) -> None:
         for change in changes:
-            self._shares.clear()
-            self._behind.clear()
-            self._twice.clear()
+            self.reach.forget()
             for queue in (*self._watchers.get(EVERY, ()), *self._watchers.get(change.instance, ())):
                 if queue.full():
                     queue.get_nowait()
                 queue.put_nowait(change)
-
-
-def _is_behind(entry: Entry, address: Address) -> bool:
-    kind, _, name = address.partition(".")
-    if kind == "instance":
-        node, _, instance = name.partition(".")
-        return entry.instance == f"{instance}@{node}"
-    return name in (entry.roles if kind == "role" else entry.subscribes)
 
 
 def _nothing() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from math import nan
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from gridlink.errors import (
     NoSuchType,
     PayloadInvalid,
     ReplyInvalid,
+    RequestTimeout,
+    TimeoutInvalid,
 )
 from gridlink.module.sender import Sender
 from gridlink.node import Node
@@ -104,6 +106,22 @@ async def test_a_name_that_is_no_token_is_refused_where_it_is_used(sender: Sende
         with pytest.raises(AddressInvalid, match=r"^\w[\w ]*: expected (a|the) name of .*, got "):
             await use()
     assert await sender.request("probe", "text", "x") == "x"
+
+
+@pytest.mark.parametrize("timeout_s", [nan, inf, -inf, -0.001])
+async def test_a_timeout_that_is_no_number_of_seconds_is_refused(sender: Sender, timeout_s: float) -> None:
+    """NaN is never reached: its sender would wait until the receiver's node dies."""
+    with pytest.raises(
+        TimeoutInvalid, match=r"^timeout_s: expected seconds from 0 up, and an end .*, got -?(nan|inf|0)"
+    ):
+        await sender.request("probe", "text", "x", timeout_s=timeout_s)
+    assert await sender.request("probe", "text", "x", timeout_s=1e6) == "x"
+
+
+async def test_a_timeout_of_nothing_is_over_at_once(sender: Sender) -> None:
+    """What is left of somebody else's time may be nothing: that is no mistake."""
+    with pytest.raises(RequestTimeout):
+        await sender.request("probe", "text", "x", timeout_s=0)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from gridlink import Module, Topic, address, request, subscribe
-from gridlink.bus.local import LocalBus
 from gridlink.bus.nats import NatsBus
 from gridlink.bus.server import Server
 from gridlink.clock import SiteClock
@@ -348,32 +347,6 @@ async def test_a_node_answers_about_itself(new_node: NewNode) -> None:
     where = address.instance("_node@n1")
     imports = Message(address=where, type="imports", payload=b"", deadline_s=time.monotonic() + 2)
     assert "gridlink.node.node" in codec(list[str]).decode(await two.bus.request(imports))
-
-
-async def test_closing_a_registry_twice_is_fine() -> None:
-    """And an observer's, too."""
-    for observer in (False, True):
-        bus = LocalBus("n1", "s")
-        async with Registry(bus, "m", SiteClock(), observer=observer) as registry:
-            await registry.aclose()
-        await bus.aclose()
-
-
-async def test_a_slow_watcher_loses_the_oldest_changes_and_no_memory(tmp_path: Path) -> None:
-    """A watcher that never reads must not fill a board."""
-    bus = LocalBus("n1", "s")
-    async with Node(bus, "m") as node:
-        watcher: Any = node.registry.watch()
-        tasks = Tasks("test")
-        first = tasks.spawn(anext(watcher), name="first")
-        await asyncio.sleep(0)
-        for number in range(600):
-            await host(node, f"m{number % 3}", tmp_path)
-            await node.release(f"m{number % 3}@n1")
-        await first
-        ((queue,),) = node.registry._watchers.values()
-        assert queue.full()
-        await watcher.aclose()
 
 
 CHILD = """

@@ -78,7 +78,7 @@ class Site:
         await self.bus.connect(url or self._url)
         self.node = await Node(self.bus, name).__aenter__()
         registry = self.node.registry
-        retry = Retry(registry.idempotent, self.bus.connected, registry.twice_elsewhere)
+        retry = Retry(registry.reach.idempotent, self.bus.connected, registry.reach.twice_elsewhere)
         self.sender = Sender(self.bus, f"test@{name}", retry=retry)
 
     async def worker(self, name: str) -> Worker:
