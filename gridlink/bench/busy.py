@@ -24,7 +24,8 @@ import time
 
 from gridlink import Module, Topic, request, subscribe
 
-BEAT_S, LONG_EVERY_S, LONG_S = 0.05, 4.0, {long_step_s}
+BEATS = {{"steady": (0.1, 5_000), "long": (0.05, 20_000)}}  # seconds from one to the next, and turns of its loop
+LONG_EVERY_S, LONG_S = 4.0, {long_step_s}
 ROWS = [{{"name": f"bus_{{n}}", "value": n / 7, "at": [n, n + 1]}} for n in range(2000)]
 COUNT = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 2000) SELECT sum(x) FROM n"
 
@@ -37,6 +38,7 @@ class Busy(Module[None]):
 
     def __init__(self) -> None:
         self._doing, self._beats, self._heard, self._long = "rest", 0, 0, 0
+        self._told = asyncio.Event()
         self._memory = sqlite3.connect(":memory:")
 
     async def start(self) -> None:
@@ -46,6 +48,7 @@ class Busy(Module[None]):
     async def work(self, what: str) -> int:
         """Goes over to it; returns how many long steps it has taken so far."""
         self._doing = what
+        self._told.set()
         return self._long
 
     @request("next")
@@ -61,14 +64,18 @@ class Busy(Module[None]):
         self._heard += number
 
     async def _go_on(self) -> None:
-        due_s = time.monotonic() + {number} * BEAT_S / {count}
+        due_s = 0.0
         long_s = time.monotonic() + {number} * LONG_EVERY_S / {count}
         while True:
-            due_s = max(due_s + BEAT_S, time.monotonic())
-            await asyncio.sleep(due_s - time.monotonic())
             if self._doing == "rest":
+                self._told.clear()
+                await self._told.wait()
+                due_s = time.monotonic() + {number} / {count} * 0.1
                 continue
-            await self._beat()
+            every_s, turns = BEATS[self._doing]
+            due_s = max(due_s + every_s, time.monotonic())
+            await asyncio.sleep(due_s - time.monotonic())
+            await self._beat(turns)
             if self._doing == "long" and time.monotonic() > long_s:
                 long_s = max(long_s + LONG_EVERY_S, time.monotonic())
                 self._long += 1
@@ -81,10 +88,10 @@ class Busy(Module[None]):
                 else:
                     await asyncio.to_thread(self._compute)
 
-    async def _beat(self) -> None:
+    async def _beat(self, turns: int) -> None:
         self._beats += 1
         total = 0
-        for number in range(20_000):
+        for number in range(turns):
             total += number
         await self.bus.request("{next}", "next", self._beats, reply=int)
         if self._beats % 10 == 0:

@@ -28,12 +28,13 @@ from gridlink.bus.protocol import Answer
 from gridlink.codec import codec
 from gridlink.errors import GridlinkError, NoSuchRole
 from gridlink.message import Message
+from gridlink.module.sender import Sender
 from gridlink.node.process import open_bus
 
 MODULES = 10
-SETTLE_S = 3.0
-SLICE_S, SLICES = 3.0, 4  # busy, of each node of a pair
-REST_S = 8.0
+SETTLE_S = 1.0
+SLICE_S, SLICES = 1.5, 2  # busy, of each node of a pair
+REST_S = 3.0
 LIMIT_PERCENT = 0.3
 LOOK_EVERY_S = 5.0
 NAMED_WITHIN_S = 5.0
@@ -92,6 +93,8 @@ async def pair(*, with_first: bool) -> Pair:
         async with (
             node(directory / "off", off_options, names) as off,
             node(directory / "on", on_options, names) as on,
+            looking(off.url) as (_, ask_off),
+            looking(on.url) as (_, ask_on),
         ):
             await asyncio.sleep(SETTLE_S)
             rest = await _percent((off, on), REST_S)
@@ -99,16 +102,16 @@ async def pair(*, with_first: bool) -> Pair:
             for _ in range(SLICES):
                 used = {}
                 for which in ("on", "off") if with_first else ("off", "on"):
-                    used[which] = await _busy(on if which == "on" else off)
+                    used[which] = await (_busy(on, ask_on) if which == "on" else _busy(off, ask_off))
                 busy.append((used["off"], used["on"]))
     return Pair((rest[0], rest[1]), busy)
 
 
-async def _busy(site: Site) -> float:
-    await _order(site, "steady")
-    await asyncio.sleep(0.5)
+async def _busy(site: Site, sender: Sender) -> float:
+    await _order(site, sender, "steady")
+    await asyncio.sleep(SLICE_S / 5)
     (percent,) = await _percent((site,), SLICE_S)
-    await _order(site, "rest")
+    await _order(site, sender, "rest")
     return percent
 
 
@@ -124,10 +127,9 @@ def _cpu_s(site: Site) -> float:
     return cpu_s(site.entries[0].pid) + cpu_s(site.guardian)
 
 
-async def _order(site: Site, what: str) -> int:
+async def _order(site: Site, sender: Sender, what: str) -> int:
     """Tells all modules what to do; returns how many long steps they have taken."""
-    async with looking(site.url) as (_, sender):
-        return sum([await sender.request(e.name, "work", what, reply=int, timeout_s=30) for e in site.entries])
+    return sum([await sender.request(e.name, "work", what, reply=int, timeout_s=30) for e in site.entries])
 
 
 async def alarms(minutes: float, burners: int, say: Say) -> Alarms:
@@ -138,16 +140,20 @@ async def alarms(minutes: float, burners: int, say: Say) -> Alarms:
     heard = Alarms(minutes, burners=burners)
     with tempfile.TemporaryDirectory(prefix="gridlink-bench-") as temporary, _burning(burners):
         names = busy_bundles(Path(temporary) / "managed", MODULES)
-        async with node(Path(temporary) / "managed", ("--mode", "node"), names) as site, _listening(site, heard):
-            await _order(site, "long")
+        async with (
+            node(Path(temporary) / "managed", ("--mode", "node"), names) as site,
+            _listening(site, heard),
+            looking(site.url) as (_, sender),
+        ):
+            await _order(site, sender, "long")
             end_s = time.monotonic() + minutes * 60
             while (left_s := end_s - time.monotonic()) > 0:
                 say(f"{left_s / 60:.1f} min left, {len(heard.named)} named, {heard.replaced} nodes replaced")
                 await asyncio.sleep(min(LOOK_EVERY_S, left_s))
             heard.replaced += _is_gone(site.entries[0].pid)
-            heard.long_steps = await _order(site, "rest")
+            heard.long_steps = await _order(site, sender, "rest")
             named = len(heard.named)
-            await _hang(site, heard)
+            await _hang(site, sender, heard)
             del heard.named[named:]
     return heard
 
@@ -156,13 +162,12 @@ def _is_gone(pid: int) -> bool:
     return not Path(f"/proc/{pid}").exists()
 
 
-async def _hang(site: Site, heard: Alarms) -> None:
+async def _hang(site: Site, sender: Sender, heard: Alarms) -> None:
     before = len(heard.named)
-    async with looking(site.url) as (_, sender):
-        try:
-            await sender.request(site.entries[0].name, "hang", timeout_s=NAMED_WITHIN_S)
-        except GridlinkError:
-            await asyncio.sleep(NAMED_WITHIN_S)
+    try:
+        await sender.request(site.entries[0].name, "hang", timeout_s=NAMED_WITHIN_S)
+    except GridlinkError:
+        await asyncio.sleep(NAMED_WITHIN_S)
     if len(heard.named) == before:
         raise BenchFailed("expected a module that really hung at the end to be named, it was not: nobody else would be")
 
@@ -198,7 +203,7 @@ def report(pairs: Sequence[Pair], heard: Alarms | None) -> dict[str, Any]:
         costs = [one.costs for one in pairs]
         figures += _cost("a node at rest", rest, [cost[0] for cost in costs])
         figures += _cost(
-            f"busy: {MODULES} modules, 200 requests and steps of 1 ms a second", busy, [c[1] for c in costs]
+            f"busy: {MODULES} modules, 100 requests and 100 steps of 0.3 ms a second", busy, [c[1] for c in costs]
         )
     if heard is not None:
         where = f"{heard.minutes:g} busy minutes beside {heard.burners} processes that compute"

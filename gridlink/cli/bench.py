@@ -168,7 +168,7 @@ def update(as_json: bool, mode: str, rate_per_s: int, updates: int, seconds: flo
 @command.command()
 @JSON
 @click.option(
-    "--pairs", type=click.IntRange(min=0), default=4, show_default=True, help="Of nodes for its cost; 0: leave it out."
+    "--pairs", type=click.IntRange(min=0), default=12, show_default=True, help="Of nodes for its cost; 0: leave it out."
 )
 @click.option(
     "--minutes",
@@ -183,8 +183,8 @@ def update(as_json: bool, mode: str, rate_per_s: int, updates: int, seconds: flo
 def watchdog(as_json: bool, pairs: int, minutes: float, burners: int) -> None:
     """What the watchdog takes of a processor where nothing hangs, and false alarms in busy minutes.
 
-    The cost wants a machine that does nothing else, 40 s a pair. The alarms want a busy one: ten modules that
-    hold the loop for 0.1 s again and again, each in another way, beside processes that compute.
+    The cost wants a machine that does nothing else, a quarter of a minute a pair. The alarms want a busy one: ten
+    modules that hold the loop for 0.1 s again and again, each in another way, beside processes that compute.
     """
     with _errors("watchdog"):
         from gridlink.bench import watchdog as bench  # noqa: PLC0415 - see above

@@ -66,8 +66,8 @@ class Hog(Module[None]):
         lock.acquire(timeout=LONG_S)
 
     async def _loop(self) -> None:
-        end_s = time.monotonic() + LONG_S
-        while time.monotonic() < end_s:
+        end_s = time.thread_time() + LONG_S  # of its own: a processor that others have is no hang
+        while time.thread_time() < end_s:
             pass
 
     async def _regex(self) -> None:
