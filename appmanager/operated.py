@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appmanager.config import Config
@@ -14,6 +15,8 @@ from appmanager.orders import (
     HistoryOrder,
     Inventory,
     InventoryOrder,
+    Logs,
+    LogsOrder,
     RollbackOrder,
     RunOrder,
     StoreAt,
@@ -116,3 +119,12 @@ class Operated(Module[Config]):
     async def inventory(self, order: InventoryOrder) -> Inventory:
         """The modules with their versions, digests, configurations and modes: what `gridlink apply` compares."""
         return await (await self._asked()).inventory(order)
+
+    @request("logs")
+    async def logs(self, order: LogsOrder) -> Logs:
+        """What the processes of this machine have logged, also those that have ended."""
+        from appmanager.log_reading import read  # noqa: PLC0415 - where somebody looks
+        from appmanager.provisioning.blocking import in_thread  # noqa: PLC0415
+
+        directory = Path(self.config.managed) / ".gridlink" / "logs"
+        return await in_thread(lambda: read(directory, order))

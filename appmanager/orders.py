@@ -213,7 +213,35 @@ class Inventory:
     """The modules of a machine. `last`: the id of the command that ended last, by module.
 
     The next one's id is made with it, so that it is another one once that has ended, and the same until then.
+    `under_way`: modules that something is being done to, so that they may be another version soon.
     """
 
     modules: tuple[Installed, ...]
     last: dict[str, str]
+    under_way: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LogsOrder:
+    """The last records (500 at most) of a module, an instance, or all; `since`: from that time on, as they have it."""
+
+    name: str = ""
+    last: int = 100
+    since: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """What was logged: at a time by the board's clock (RFC 3339), by whom; `text` may have more lines."""
+
+    time: str
+    level: str
+    module: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """Records in order of time; the oldest are left out where they are more than 256 KiB."""
+
+    records: tuple[LogRecord, ...]

@@ -45,6 +45,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "kill": ("run_control:kill", "End a module at once."),
         "move": ("move", "Run a module in another mode, while it runs."),
         "store": ("store", "Show the bundles in a site's stores, or remove them."),
+        "apply": ("apply", "Bring sites to the state that a file declares."),
         "history": ("history", "Show the commands that changed the modules."),
     },
     "Measure": {

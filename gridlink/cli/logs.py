@@ -8,9 +8,13 @@ from dataclasses import asdict
 
 import click
 
-from gridlink.cli.log_files import LogDirectory, Record
+from appmanager.orders import LogRecord
+from gridlink.cli.far_logs import far_logs
 from gridlink.cli.options import STATE, NodeNotFound, Options
 from gridlink.cli.output import JSON, on_terminal, print_json
+from gridlink.cli.session import run
+from gridlink.cli.sites import over_sites
+from gridlink.node.log_files import LogDirectory, Record
 
 POLL_S = 0.2
 COLOURS = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
@@ -22,11 +26,20 @@ COLOURS = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 @click.option("-n", "--lines", "count", type=click.IntRange(min=0), metavar="N", help="The last N records only.")
 @JSON
 @click.pass_obj
+@over_sites
 def command(options: Options, name: str, follow: bool, count: int | None, as_json: bool) -> None:
     """Show the log of a managed directory (-C), of all modules or of the one named, in order of time.
 
     It is read from files and needs no running node. -f shows the last 10 records first; --json prints one a line.
+
+    With --site (before or behind the command) it is that of a site's AppManager, asked for: the last 100 records, or N
+    up to 500; of several sites, each line begins with the site.
     """
+    if options.site:
+        last = count if count is not None else 10 if follow else 100
+        with contextlib.suppress(KeyboardInterrupt):
+            run(far_logs(options, name, max(1, last), follow, lambda site, one: _far(site, one, as_json)))
+        return
     path = options.managed / STATE / "logs"
     if not path.is_dir():
         raise NodeNotFound(
@@ -42,6 +55,14 @@ def command(options: Options, name: str, follow: bool, count: int | None, as_jso
         while follow:
             time.sleep(POLL_S)
             _print(_of(logs.more(), name), as_json)
+
+
+def _far(site: str, record: LogRecord, as_json: bool) -> None:
+    if as_json:
+        print_json({**({"site": site} if site else {}), **asdict(record)}, indent=False)
+    else:
+        click.echo(f"{site} " if site else "", nl=False)
+        _print([Record(record.time, record.level, record.module, record.text)], False)
 
 
 def _of(found: list[Record], name: str) -> list[Record]:

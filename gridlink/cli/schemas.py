@@ -18,6 +18,7 @@ import nodemanager
 from appmanager.packed import contents
 from gridlink import manifest
 from gridlink.bus import headers
+from gridlink.cli import declared
 from gridlink.codec import dumps
 from gridlink.contract import Contract, contract_of, schema_of
 from gridlink.document import Document, Exchange, event_document, events, exchanges, request_document, schema_document
@@ -51,6 +52,7 @@ def documents(modules: Sequence[Described]) -> dict[str, Document]:
         "headers.json": headers.document(),
         "site.json": site_schema.document(),
         "bundle.json": schema_document("bundle", "a line of a packed bundle's .contents.json", contents.schema()),
+        "apply.json": declared.schema_of_file(),
         "manifest.json": schema_document("manifest", "a bundle's module.json", manifest.schema()),
         "registry.json": event_document(
             "registry",

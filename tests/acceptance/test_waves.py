@@ -49,6 +49,10 @@ async def test_a_command_is_done_at_the_sites_that_a_pattern_means_and_stops_aft
         status, out, err = await all_sites.gridlink("history", "counter", "--site", "*")
         assert status == 0, err
         assert "update" in out
+        status, out, err = await all_sites.gridlink("logs", "appmanager", "-n", "3", "--site", "west*", "--json")
+        assert status == 0, err
+        sites_of = [json.loads(line)["site"] for line in out.splitlines()]
+        assert {site: sites_of.count(site) for site in sites_of} == {"west1": 3, "west2": 3, "west3": 3}
         status, _, err = await all_sites.gridlink("stop", "lamp", "--site", "north*")
         assert (status, "there are east, west1, west2, west3" in err) == (1, True)
         status, out, err = await all_sites.gridlink("restart", "lamp", "--site", "east,nowhere", "--wave", "2")

@@ -79,7 +79,15 @@ def test_every_role_and_topic_of_the_use_case_is_published() -> None:
     expected = {f"role/{name}.json" for name in roles} | {f"topic/{name}.json" for name in topics}
     assert (
         expected
-        | {"bundle.json", "headers.json", "manifest.json", "registry.json", "site.json", "instance/nodemanager.json"}
+        | {
+            "apply.json",
+            "bundle.json",
+            "headers.json",
+            "manifest.json",
+            "registry.json",
+            "site.json",
+            "instance/nodemanager.json",
+        }
         == DOCUMENTS.keys()
     )
 

@@ -6,6 +6,7 @@ import heapq
 import json
 import os
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +59,35 @@ def records(lines: Iterable[str]) -> Iterator[Record]:
 def merged(files: Iterable[Iterable[Record]]) -> Iterator[Record]:
     """The records of all files in order of time; those of a file keep theirs."""
     return heapq.merge(*files, key=lambda record: record.time)
+
+
+def last_records(path: Path, name: str, last: int, since: str = "", most_characters: int = 1 << 18) -> list[Record]:
+    """The last records of a directory's files, of `name` or all, from a time on. Holds no more in memory than those.
+
+    The oldest go where they are longer than `most_characters` together.
+    """
+    files = [_streamed(file) for file in sorted(path.glob("*.log"))]
+    wanted = (one for one in merged(files) if one.time >= since and (not name or one.of(name)))
+    kept: deque[Record] = deque(wanted, maxlen=last)
+    size = sum(len(one.text) for one in kept)
+    while kept and size > most_characters:
+        size -= len(kept.popleft().text)
+    return list(kept)
+
+
+def _streamed(path: Path) -> Iterator[Record]:
+    """The records of a file and the older one beside it, one at a time."""
+    older = path.with_name(path.name + ".1")
+    return records(line for file in (older, path) for line in _lines_of(file))
+
+
+def _lines_of(file: Path) -> Iterator[str]:
+    try:
+        with file.open(encoding="utf-8", errors="replace") as opened:
+            for line in opened:
+                yield line.rstrip("\n")
+    except FileNotFoundError:
+        return  # it was turned over just now, or never
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from gridlink.cli.log_files import LogDirectory, Record, parse, records
+from gridlink.node.log_files import LogDirectory, Record, last_records, parse, records
 from tests.conftest import clean_environment, command
 
 AT = "2026-11-21T07:00:{:02d}.000Z"
@@ -35,6 +35,18 @@ def test_a_traceback_stays_with_its_record() -> None:
     """Filtering by module would tear it apart."""
     found = list(records(["half a line", *line(1, "raised\nTraceback:\n  File").splitlines(), line(2, "x").rstrip()]))
     assert [one.text for one in found] == ["raised\nTraceback:\n  File", "x"]
+
+
+def test_the_last_ones_are_read_over_all_files_by_time_within_bounds(tmp_path: Path) -> None:
+    """Somebody far away asks for them over a thin link."""
+    (tmp_path / "one.log.1").write_text(line(1, "a") + line(2, "b"))
+    (tmp_path / "one.log").write_text(line(4, "d", "lamp@board7"))
+    (tmp_path / "two.log").write_text(line(3, "c\nmore") + line(5, "e"))
+    texts = [one.text for one in last_records(tmp_path, "", 3)]
+    assert texts == ["c\nmore", "d", "e"]
+    assert [one.text for one in last_records(tmp_path, "storage", 9, AT.format(2))] == ["b", "c\nmore", "e"]
+    assert [one.text for one in last_records(tmp_path, "", 9, most_characters=2)] == ["d", "e"]
+    assert last_records(tmp_path / "none", "", 9) == []
 
 
 def test_a_record_belongs_to_its_module_under_each_of_its_names() -> None:

@@ -1,0 +1,174 @@
+"""Brings one site to a declared state: asks what it has, and has its AppManager do what leads to what is declared.
+
+A command's id is made of what it does and of the command that ended last on its module: an apply that is repeated
+after a lost link asks for the same commands, and nothing is done twice; after a failure it is another id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from appmanager.orders import EXPIRES_S, Inventory
+from gridlink.cli.call import CallFailed, explained, ready
+from gridlink.cli.difference import Step, Wanted, canonical, difference
+from gridlink.cli.operate import AGAIN_S, SUCCEEDED, Asking, appmanager, line_of, present, who
+from gridlink.cli.operator_key import signed
+from gridlink.cli.sending import Via, offered
+from gridlink.cli.session import Session
+from gridlink.cli.steps import Steps
+from gridlink.cli.waves import Teller
+from gridlink.errors import ConnectionLost, GridlinkError, NoSuchInstance, Refused, RequestTimeout
+from gridlink.registry import Entry
+
+LOOK_S = 10.0
+LOOKS = 3
+UNDER_WAY_S = 1.0
+MOVE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class SitePlan:
+    """What is to be done at a site. `last`: see Inventory."""
+
+    to: str
+    steps: tuple[Step, ...]
+    last: Mapping[str, str]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """As people read it."""
+        return tuple(step.line for step in self.steps)
+
+
+async def plan_of(site: Session, wanted: Sequence[Wanted], prune: bool, within_s: float = EXPIRES_S) -> SitePlan:
+    """What leads from what the site has to what is declared; what is under way is waited for. Raises Refused.
+
+    An update that is being tried looks as if it were done, and may be rolled back.
+    """
+    await present(site)
+    to = appmanager(site).instance
+    names, by_s = {one.name for one in wanted}, time.monotonic() + within_s
+    while True:
+        found = await _look(site, to, sorted(names))
+        under_way = set(found.under_way) if prune else names & set(found.under_way)
+        if not under_way:
+            return SitePlan(to, tuple(difference(wanted, found.modules, prune=prune)), found.last)
+        if time.monotonic() > by_s:
+            raise CallFailed(f"something is still being done to {', '.join(sorted(under_way))}: apply again later")
+        await asyncio.sleep(UNDER_WAY_S)
+
+
+async def _look(site: Session, to: str, names: Sequence[str]) -> Inventory:
+    sender, left = await ready(site), LOOKS
+    while True:
+        left -= 1
+        try:
+            found: Inventory = await sender.request(
+                to, "inventory", {"modules": names}, reply=Inventory, timeout_s=LOOK_S
+            )
+            return found
+        except (RequestTimeout, ConnectionLost) as error:
+            if not left:
+                raise explained(error, to, "inventory") from error
+        except GridlinkError as error:
+            raise explained(error, to, "inventory") from error
+
+
+def command_id(site: str, to: str, step: Step, last: str) -> str:
+    """The id of a command: the same as long as neither it, nor any other on its module, has ended."""
+    order = {name: value for name, value in step.order.items() if name != "source"}
+    return hashlib.sha256(canonical([site, to, step.word, step.module, order, last])).hexdigest()[:32]
+
+
+def order_of(site: str, plan: SitePlan, step: Step, dry_run: bool) -> dict[str, Any]:
+    """A step as an AppManager takes it."""
+    named = command_id(site, plan.to, step, plan.last.get(step.module, ""))
+    order = {"id": named, "module": step.module, "who": who(), "dry_run": dry_run}
+    return {**order, **step.order, **({"yes": True} if step.word == "uninstall" else {})}
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How the commands are carried out: how a bundle gets there, for how long each is worth it, or not at all.
+
+    `key`: the file with the seed that signs them.
+    """
+
+    via: Via
+    expires_s: float | None
+    dry_run: bool
+    key: Path | None = None
+
+
+async def carry_out(site: Session, plan: SitePlan, teller: Teller, how: How) -> None:
+    """Does the steps in order, and tells of each outcome. Raises CallFailed at the first that isn't done.
+
+    In a dry run all are asked, and what would be refused is told.
+    """
+    refused = 0
+    for step in plan.steps:
+        try:
+            line, document = await _outcome(site, plan, step, teller, how)
+        except GridlinkError as error:
+            if not how.dry_run:
+                raise
+            refused += 1
+            reason = " ".join(str(error).split())
+            line = f"{step.word} {step.module} would be refused: {reason}"
+            document = {"kind": step.word, "module": step.module, "end": "refused", "reason": reason}
+        teller.tell(line, document)
+        if not how.dry_run and document["end"] not in SUCCEEDED:
+            raise CallFailed(f"{step.word} of {step.module} {document['end']}: what comes after it was not begun")
+    if refused:
+        raise CallFailed(f"{refused} of {len(plan.steps)} commands would be refused")
+
+
+async def _outcome(site: Session, plan: SitePlan, step: Step, teller: Teller, how: How) -> tuple[str, dict[str, Any]]:
+    if step.word == "move":
+        moved = {"kind": "move", "module": step.module, "end": "dry run" if how.dry_run else "done"}
+        if how.dry_run:
+            return f"move {step.module} {step.reasons[0]} would be asked for", moved
+        await _move(site, plan, step, how)
+        return f"{step.module}: move done {step.reasons[0]}", moved
+    order = order_of(site.where.site, plan, step, how.dry_run)
+    file = order.pop("source", "")
+
+    async def bring(site: Session, to: Entry | None, steps: Steps) -> dict[str, Any]:
+        return await offered(file, "", how.via, 0.0).bring(site, to, steps, how.dry_run)
+
+    steps = teller.steps(order["id"], step.word, step.module)
+    ended = await Asking(site, step.word, order, steps, how.key, how.expires_s).ended(bring if file else None)
+    return line_of(ended), asdict(ended)
+
+
+async def _move(site: Session, plan: SitePlan, step: Step, how: How) -> None:
+    """Asks until it has moved: an AppManager does nothing for a module that is there already."""
+    sender, by_s, lost = await ready(site), time.monotonic() + (how.expires_s or EXPIRES_S), False
+    to, manager, named = plan.to, appmanager(site), order_of(site.where.site, plan, step, dry_run=False)
+    order = {"name": step.module, "id": named["id"], "who": named["who"], **step.order, "reason": "gridlink apply"}
+    while True:
+        order["expires_s"] = max(1.0, by_s - time.monotonic())
+        try:
+            asked = signed("move", order, site.where.site, manager, how.key)
+            moved: dict[str, Any] = await sender.request(to, "move", asked, timeout_s=MOVE_S)
+        except (RequestTimeout, ConnectionLost, NoSuchInstance) as error:
+            if time.monotonic() > by_s:
+                raise explained(error, to, "move") from error
+            lost = True
+        except Refused:
+            if not lost or time.monotonic() > by_s:  # else it may be on its way, since it was asked before
+                raise
+        except GridlinkError as error:
+            raise explained(error, to, "move") from error
+        else:
+            if moved["mode"] != step.order["mode"] or moved["state"] != "RUNNING":
+                raise CallFailed(f"{step.module} is {moved['state']} in mode {moved['mode']}: {moved['reason']}")
+            return
+        await asyncio.sleep(AGAIN_S)
+        await site.bus.connected()

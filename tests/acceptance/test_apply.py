@@ -1,0 +1,101 @@
+"""`gridlink apply` on real nodes: sites come to what a file declares, and then nothing is left to do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.running import bundle, good
+from tests.acceptance.sites import Sites, sites
+from tests.acceptance.test_provisioning import packed, source
+from tests.acceptance.test_waves import tree
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
+FAILS_WITH_7 = """
+    async def start(self):
+        if self.config.step == 7:
+            raise RuntimeError("not with 7")
+"""
+
+
+def declare(directory: Path, text: str) -> Path:
+    """The file."""
+    (directory / "site.toml").write_text(text)
+    return directory / "site.toml"
+
+
+async def applied(one: Sites, file: Path, *options: str) -> str:
+    """Applies it without being asked; what was printed."""
+    status, out, err = await one.gridlink("--site", "a", "apply", file, "--yes", *options)
+    assert status == 0, out + err
+    return out
+
+
+async def test_a_site_is_brought_to_what_is_declared_and_then_there_is_nothing_to_do(tmp_path: Path) -> None:
+    """Install with settings and a mode, update with other settings, uninstall; each once."""
+    bundle(tmp_path / "a", "lamp", good("lamp"))
+    await packed(tmp_path, "1.0.0")
+    await packed(tmp_path, "1.1.0")
+    file = declare(tmp_path, "[modules.counter]\nversion = '1.0.0'\nmode = 'fork'\nsettings.step = 2\n[modules.lamp]\n")
+    async with sites(tmp_path, "a") as one:
+        await one.settled("lamp")
+        before = tree(one.managed("a"))
+        status, out, err = await one.gridlink("--site", "a", "apply", file, "--dry-run")
+        assert status == 0, out + err
+        assert "+ install counter 1.0.0" in out
+        assert "would take the steps receive" in out
+        status, _, err = await one.gridlink("--site", "a", "apply", file)
+        assert (status, "add --yes" in err) == (1, True)
+        assert tree(one.managed("a")) == before
+
+        out = await applied(one, file)
+        assert "counter: install done 1.0.0" in out
+        assert (await one.states("a"))["counter"] == ("RUNNING", "1.0.0", "fork")
+        assert json.loads((one.managed("a") / "counter" / "config.json").read_text()) == {"step": 2}
+        before = tree(one.managed("a"))
+        assert (await applied(one, file)).splitlines()[-1] == "nothing to do: a"
+        assert tree(one.managed("a")) == before
+
+        file = declare(tmp_path, "[modules.counter]\nversion = '1.1.0'\nsettings.step = 3\n")
+        out = await applied(one, file, "--json")
+        documents = [json.loads(line) for line in out.splitlines()]
+        assert documents[0]["plan"][0]["reasons"] == ["1.0.0 -> 1.1.0", "step 2 -> 3"]
+        assert documents[-1] == {"done": ["a"], "failed": [], "untouched": []}
+        assert (await one.states("a"))["counter"] == ("RUNNING", "1.1.0", "fork")
+        assert (await applied(one, file)).splitlines()[-1] == "nothing to do: a"
+
+        out = await applied(one, declare(tmp_path, "[modules.counter]\nversion = '1.0.0'\n"), "--prune")
+        assert "~ update counter 1.1.0 -> 1.0.0" in out
+        assert "- uninstall lamp" in out
+        assert set(await one.states("a")) == {"appmanager", "nodemanager", "counter"}
+        status, _, err = await one.gridlink(
+            "--site", "a", "apply", declare(tmp_path, "[modules.bell]\nversion = '9.0.0'\n"), "--yes"
+        )
+        assert (status, "a" in err) == (1, True)
+
+
+async def test_apply_in_waves_stops_after_the_one_in_which_a_site_failed(tmp_path: Path) -> None:
+    """The failing site is as it was, those before are new, those after untouched; each whole."""
+    names = ("a", "b", "c")
+    for name in names:
+        bundle(tmp_path / name, "lamp", good("lamp"))
+        made = source(tmp_path / "made" / name, "1.0.0", "node").rename(tmp_path / name / "counter")
+        (made / "config.json").write_text(json.dumps({"step": 7 if name == "b" else 1}))
+    await packed(tmp_path, "1.1.0", more=FAILS_WITH_7)
+    file = declare(tmp_path, "[modules.counter]\nversion = '1.1.0'\n")
+    async with sites(tmp_path, *names) as three:
+        await three.settled("counter", "lamp")
+        status, out, err = await three.gridlink("apply", file, "--yes", "--site", "*", "--stop-on-failure")
+        assert status == 1, out + err
+        assert "failed at 1 of 3 sites: b; nothing was begun at c" in err
+        assert "not with 7" in out
+        assert three.versions("counter") == {"a": "1.1.0", "b": "1.0.0", "c": "1.0.0"}
+        await three.settled("counter", "lamp")
+        status, out, err = await three.gridlink("configure", "counter", "step=8", "--site", "b")
+        assert status == 0, out + err
+        status, out, err = await three.gridlink("apply", file, "--yes", "--site", "*", "--wave", "2")
+        assert status == 0, out + err
+        assert "as declared" in out
+        assert set(three.versions("counter").values()) == {"1.1.0"}
