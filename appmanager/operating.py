@@ -195,7 +195,8 @@ class Operating:
         """What there is, and which command ended last."""
         found = await inventory(self._manager, self._record, self._protected, order)
         under_way = {*self._manager.moving, *(order.module for order in self._commands.current())}
-        return replace(found, last={**found.last, **self._last}, under_way=tuple(sorted(under_way)))
+        last = {name: f"{found.last.get(name, '')} {self._last.get(name, '')}" for name in {*found.last, *self._last}}
+        return replace(found, last=last, under_way=tuple(sorted(under_way)))
 
     async def resume(self, recovered: list[Recovered]) -> None:
         """Goes on with what a former AppManager had begun or taken in, and tells what became of the rest."""

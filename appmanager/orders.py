@@ -210,9 +210,9 @@ class Installed:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """The modules of a machine. `last`: the id of the command that ended last, by module.
+    """The modules of a machine. `last`, by module: which commands ended last, on record and in memory.
 
-    The next one's id is made with it, so that it is another one once that has ended, and the same until then.
+    The next one's id is made with it, so that it is another one once one has ended, and the same until then.
     `under_way`: modules that something is being done to, so that they may be another version soon.
     """
 

@@ -22,7 +22,7 @@ from gridlink.cli.provision import VIA
 from gridlink.cli.rollout import Rollout, is_several
 from gridlink.cli.sending import Via
 from gridlink.cli.session import run, session
-from gridlink.cli.sites import over_sites, rollout
+from gridlink.cli.sites import AT_ONCE, over_sites, rollout
 from gridlink.cli.waves import Did, Teller, in_waves
 from gridlink.codec import loads
 from gridlink.errors import GridlinkError, Refused
@@ -76,7 +76,7 @@ def command(
     """
     declared = read_declared(file)
     wanted = tuple(wanted_of(name, module, declared, file.parent) for name, module in declared.modules.items())
-    run(_apply(options, Asked(wanted, prune, How(via, expires_s, dry_run, key_file(options)), as_json), yes))
+    run(_apply(options, Asked(wanted, prune, How(via, key_file(options), expires_s, dry_run), as_json), yes))
 
 
 async def _apply(options: Options, asked: Asked, yes: bool) -> None:
@@ -98,16 +98,17 @@ async def _apply(options: Options, asked: Asked, yes: bool) -> None:
     async def work(site: str, teller: Teller) -> Did:
         return await _at(replace(options, site=site), found[site], asked, teller)
 
-    size = len(other) if asked.how.dry_run else plan.size
-    await in_waves(Rollout(other, size, plan.stop_on_failure), work, asked.as_json)
+    await in_waves(Rollout(other, plan.size, plan.stop_on_failure), work, asked.as_json)
 
 
 async def _plans(options: Options, sites: Sequence[str], asked: Asked) -> dict[str, SitePlan | GridlinkError]:
     """What is to be done at each site, or why that can't be told."""
 
+    at_once = asyncio.Semaphore(AT_ONCE)
+
     async def look(site: str) -> SitePlan | GridlinkError:
         try:
-            async with session(replace(options, site=site)) as one:
+            async with at_once, session(replace(options, site=site)) as one:
                 return await plan_of(one, asked.wanted, asked.prune)
         except GridlinkError as error:
             return error

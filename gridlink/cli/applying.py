@@ -36,7 +36,7 @@ MOVE_S = 60.0
 class SitePlan:
     """What is to be done at a site. `last`: see Inventory."""
 
-    to: str
+    to: Entry
     steps: tuple[Step, ...]
     last: Mapping[str, str]
 
@@ -52,10 +52,10 @@ async def plan_of(site: Session, wanted: Sequence[Wanted], prune: bool, within_s
     An update that is being tried looks as if it were done, and may be rolled back.
     """
     await present(site)
-    to = appmanager(site).instance
+    to = appmanager(site)
     names, by_s = {one.name for one in wanted}, time.monotonic() + within_s
     while True:
-        found = await _look(site, to, sorted(names))
+        found = await _look(site, to.instance, sorted(names))
         under_way = set(found.under_way) if prune else names & set(found.under_way)
         if not under_way:
             return SitePlan(to, tuple(difference(wanted, found.modules, prune=prune)), found.last)
@@ -88,22 +88,19 @@ def command_id(site: str, to: str, step: Step, last: str) -> str:
 
 def order_of(site: str, plan: SitePlan, step: Step, dry_run: bool) -> dict[str, Any]:
     """A step as an AppManager takes it."""
-    named = command_id(site, plan.to, step, plan.last.get(step.module, ""))
+    named = command_id(site, plan.to.instance, step, plan.last.get(step.module, ""))
     order = {"id": named, "module": step.module, "who": who(), "dry_run": dry_run}
     return {**order, **step.order, **({"yes": True} if step.word == "uninstall" else {})}
 
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """How the commands are carried out: how a bundle gets there, for how long each is worth it, or not at all.
-
-    `key`: the file with the seed that signs them.
-    """
+    """How the commands are carried out: how a bundle gets there, for how long each is worth it, or not at all."""
 
     via: Via
+    key: Path | None  # of the operator who signs
     expires_s: float | None
     dry_run: bool
-    key: Path | None = None
 
 
 async def carry_out(site: Session, plan: SitePlan, teller: Teller, how: How) -> None:
@@ -148,27 +145,25 @@ async def _outcome(site: Session, plan: SitePlan, step: Step, teller: Teller, ho
 
 
 async def _move(site: Session, plan: SitePlan, step: Step, how: How) -> None:
-    """Asks until it has moved: an AppManager does nothing for a module that is there already."""
-    sender, by_s, lost = await ready(site), time.monotonic() + (how.expires_s or EXPIRES_S), False
-    to, manager, named = plan.to, appmanager(site), order_of(site.where.site, plan, step, dry_run=False)
-    order = {"name": step.module, "id": named["id"], "who": named["who"], **step.order, "reason": "gridlink apply"}
+    """Asks until it has moved, or not; with the same id, so that it is done once."""
+    sender, to = await ready(site), plan.to
+    by_s = time.monotonic() + (how.expires_s or EXPIRES_S)
+    named = command_id(site.where.site, to.instance, step, plan.last.get(step.module, ""))
+    order = {"name": step.module, **step.order, "reason": "gridlink apply", "id": named, "who": who()}
     while True:
-        order["expires_s"] = max(1.0, by_s - time.monotonic())
+        signed_order = signed("move", order, site.where.site, to, how.key)
         try:
-            asked = signed("move", order, site.where.site, manager, how.key)
-            moved: dict[str, Any] = await sender.request(to, "move", asked, timeout_s=MOVE_S)
+            moved: dict[str, Any] = await sender.request(to.instance, "move", signed_order, timeout_s=MOVE_S)
         except (RequestTimeout, ConnectionLost, NoSuchInstance) as error:
             if time.monotonic() > by_s:
-                raise explained(error, to, "move") from error
-            lost = True
+                raise explained(error, to.instance, "move") from error
+            await asyncio.sleep(AGAIN_S)
+            await site.bus.connected()
         except Refused:
-            if not lost or time.monotonic() > by_s:  # else it may be on its way, since it was asked before
-                raise
+            raise
         except GridlinkError as error:
-            raise explained(error, to, "move") from error
+            raise explained(error, to.instance, "move") from error
         else:
             if moved["mode"] != step.order["mode"] or moved["state"] != "RUNNING":
                 raise CallFailed(f"{step.module} is {moved['state']} in mode {moved['mode']}: {moved['reason']}")
             return
-        await asyncio.sleep(AGAIN_S)
-        await site.bus.connected()

@@ -44,8 +44,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "restart": ("run_control:restart", "Stop a module and start it."),
         "kill": ("run_control:kill", "End a module at once."),
         "move": ("move", "Run a module in another mode, while it runs."),
-        "store": ("store", "Show the bundles in a site's stores, or remove them."),
         "apply": ("apply", "Bring sites to the state that a file declares."),
+        "store": ("store", "Show the bundles in a site's stores, or remove them."),
         "history": ("history", "Show the commands that changed the modules."),
     },
     "Measure": {

@@ -19,6 +19,7 @@ from gridlink.codec import loads
 from gridlink.errors import NoSuchInstance, PayloadInvalid
 from gridlink.registry.registry import JOIN_S
 
+AT_ONCE = 32  # sites that are looked at: a connection each
 F = TypeVar("F", bound=Callable[..., None])
 _SITE = click.option(
     "--site",
@@ -31,7 +32,7 @@ _WAVE = click.option(
     "--wave",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Of several sites, N at once; the next N when those have ended.  [1; all where nothing is changed]",
+    help="Of several sites, N at once; the next N when those have ended.  [1; 32 where nothing is changed]",
 )
 _STOP = click.option(
     "--stop-on-failure", is_flag=True, help="Of several sites: the wave in which one fails is the last."
@@ -55,7 +56,7 @@ def over_sites(function: F) -> F:
 
 
 async def rollout(options: Options, *, harmless: bool) -> Rollout:
-    """The sites that are meant, in waves. `harmless`: nothing is changed, so that all may be asked at once.
+    """The sites that are meant, in waves. `harmless`: nothing is changed, so that many may be asked at once.
 
     Raises NoSuchInstance: the pattern fits none; ServerUnreachable.
     """
@@ -64,7 +65,7 @@ async def rollout(options: Options, *, harmless: bool) -> Rollout:
     if not sites:
         there = ", ".join(known) or "none whose AppManager answers"
         raise NoSuchInstance(f"no site fits {options.site!r}: there are {there}")
-    return Rollout(sites, options.wave or (len(sites) if harmless else 1), options.stop_on_failure)
+    return Rollout(sites, options.wave or (AT_ONCE if harmless else 1), options.stop_on_failure)
 
 
 async def _known(options: Options) -> tuple[str, ...]:

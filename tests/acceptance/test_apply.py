@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from gridlink.testing import eventually
 from tests.acceptance.running import bundle, good
 from tests.acceptance.sites import Sites, sites
 from tests.acceptance.test_provisioning import packed, source
 from tests.acceptance.test_waves import tree
+from tests.cli.terminal import Terminal
+from tests.conftest import clean_environment, command
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
 FAILS_WITH_7 = """
@@ -48,6 +53,10 @@ async def test_a_site_is_brought_to_what_is_declared_and_then_there_is_nothing_t
         assert "would take the steps receive" in out
         status, _, err = await one.gridlink("--site", "a", "apply", file)
         assert (status, "add --yes" in err) == (1, True)
+        asked = Terminal(command("--nats", one.url, "--site", "a", "apply", str(file)))
+        asked.shows(r"\+ install counter 1\.0\.0", r"Do it at a\?")
+        asked.type(b"n\n")
+        assert asked.ends() == 1
         assert tree(one.managed("a")) == before
 
         out = await applied(one, file)
@@ -99,3 +108,26 @@ async def test_apply_in_waves_stops_after_the_one_in_which_a_site_failed(tmp_pat
         assert status == 0, out + err
         assert "as declared" in out
         assert set(three.versions("counter").values()) == {"1.1.0"}
+
+
+async def test_an_apply_whose_operator_is_gone_is_joined_by_the_next_one(tmp_path: Path) -> None:
+    """Killed in the middle, and applied again at once: the update is done once, and it is known how it ended."""
+    source(tmp_path / "made", "1.0.0", "node").rename(bundle(tmp_path / "a", "lamp", good("lamp")).parent / "counter")
+    await packed(tmp_path, "1.1.0")
+    file = declare(tmp_path, "[modules.counter]\nversion = '1.1.0'\n")
+    async with sites(tmp_path, "a") as one:
+        await one.settled("lamp", "counter")
+        journal = one.managed("a") / ".gridlink" / "journal" / "counter"
+        first = await asyncio.create_subprocess_exec(
+            *command("--nats", one.url, "--site", "a", "apply", file, "--yes"),
+            stdout=subprocess.DEVNULL,
+            env=clean_environment(),
+        )
+        await eventually(journal.exists, timeout_s=30)
+        first.kill()
+        await first.wait()
+        await applied(one, file)
+        status, out, err = await one.gridlink("--site", "a", "history", "counter", "--json")
+        assert status == 0, err
+        assert [(r["kind"], r["outcome"]) for r in map(json.loads, out.splitlines())] == [("update", "done")]
+        assert one.versions("counter") == {"a": "1.1.0"}

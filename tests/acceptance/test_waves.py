@@ -10,6 +10,8 @@ import pytest
 from tests.acceptance.running import bundle, good
 from tests.acceptance.sites import sites
 from tests.acceptance.test_provisioning import packed, source
+from tests.cli.terminal import Terminal
+from tests.conftest import command
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
 NAMES = ("east", "west1", "west2", "west3")
@@ -59,6 +61,9 @@ async def test_a_command_is_done_at_the_sites_that_a_pattern_means_and_stops_aft
         assert status == 1
         assert "lamp: restart done" in out
         assert "no AppManager is running at site nowhere" in out
+        seen = Terminal(command("--nats", all_sites.url, "restart", "lamp", "--site", "east,west1", "--wave", "2"))
+        seen.shows(r"all .*sites", r"east +lamp: restart done", r"west1 +lamp: restart done")
+        assert seen.ends() == 0
 
 
 def tree(directory: Path) -> dict[str, tuple[int, bytes]]:
