@@ -21,6 +21,7 @@ from gridlink.node.process import open_bus
 from gridlink.registry import Entry, Registry
 
 NODE = str(Path(sys.executable).with_name("gridlink-node"))
+LONG = ("--for", "900")  # for a test that has a node do much, one thing after the other
 BUNDLES = Path(__file__).parents[2] / "modules"
 SEVEN = (
     "appmanager",
