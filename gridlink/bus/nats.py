@@ -51,6 +51,7 @@ class NatsBus(Outside):
         self.lost_events = 0
         self.refuses = ""
         self.on_reconnect: Callable[[], None] | None = None
+        self.on_topology: Callable[[], None] | None = None
         self.own_share: Callable[[Address], float] = lambda _: 1.0  # which part of an address's members is ours
         self._up = asyncio.Event()
         self._client = Client()
@@ -363,8 +364,8 @@ class NatsBus(Outside):
 
     def _topology_changed(self) -> None:
         """A server has come or gone: those behind it are to hear of us, and we of them, before the next heartbeat."""
-        if self._up.is_set() and not self._closed and self.on_reconnect is not None:
-            self.on_reconnect()
+        if self._up.is_set() and not self._closed and self.on_topology is not None:
+            self.on_topology()
 
     async def _reconnected(self) -> None:
         if self._closed:
