@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 from gridlink import lean
 from gridlink.bus import wire
 from gridlink.bus.failover import Failover
+from gridlink.bus.transport import Abortive
 from gridlink.tasks import is_cancelled
 
 with lean.ImportingNats():
     import nats.errors
     import nats.protocol.parser
     from nats.aio.client import Client as NatsClient
+    from nats.aio.transport import TcpTransport
 
 if TYPE_CHECKING:
     from nats.aio.subscription import Subscription as Subscription  # noqa: PLC0414 - nats.py has it from here
@@ -46,6 +48,10 @@ AT_ONCE_BYTES = 64 * 1024  # more than this doesn't wait for the end of the turn
 BEHIND_BYTES = 1024 * 1024  # in the socket's buffer: the server reads more slowly than we write
 
 
+class Transport(Abortive, TcpTransport):
+    """nats-py's transport, ended as ours is."""
+
+
 class Client(Failover, NatsClient):
     """nats-py's client, with its own ways in and out, headers left to `wire`, and flushes that hold.
 
@@ -56,6 +62,7 @@ class Client(Failover, NatsClient):
 
     def __init__(self) -> None:
         super().__init__()
+        self._transport: Transport = Transport()  # type: ignore[no-untyped-call]
         self._listeners: dict[int, Listener] = {}
         self._writing = False
 
@@ -104,15 +111,15 @@ class Client(Failover, NatsClient):
 
     def _write(self) -> None:
         self._writing = False
-        if self._pending and self.is_connected and self._transport is not None:
-            self._transport.writelines(self._pending)
+        if self._pending and self.is_connected:
+            self._transport.writelines(self._pending)  # type: ignore[no-untyped-call]
             self._pending = []
             self._pending_data_size = 0
 
     @property
     def unsent_bytes(self) -> int:
         """What waits to be sent, here and in the transport; not what the kernel has."""
-        writer = getattr(self._transport, "_io_writer", None)
+        writer = self._transport._io_writer
         return self._pending_data_size + (writer.transport.get_write_buffer_size() if writer is not None else 0)
 
     @property
@@ -122,8 +129,7 @@ class Client(Failover, NatsClient):
 
     async def caught_up(self) -> None:
         """Returns when the server has taken most of what was written. Raises OSError when the connection breaks."""
-        if self._transport is not None:
-            await self._transport.drain()  # type: ignore[no-untyped-call]
+        await self._transport.drain()  # type: ignore[no-untyped-call]
 
     async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
         return wire.parse_headers(headers) if headers else None
@@ -145,22 +151,28 @@ class Client(Failover, NatsClient):
         await super()._process_pong()
 
     async def leave(self) -> None:
-        """Sends what is left and closes. A client that never began to connect has nothing to close."""
+        """Sends what is left and closes; nothing of it is there any more then, nor comes again.
+
+        A client that never began to connect has nothing to close. Cancelling it loses what is left.
+        """
         if self._flush_queue is None:
             return
-        for step in (partial(self.flush, timeout=2), self.close):
-            try:
-                await step()
-            except (Error, TimeoutError, OSError):  # nobody takes what is left, or answers a farewell
-                self._give_up()
-            except asyncio.CancelledError:
-                if is_cancelled():
-                    raise
-                self._give_up()  # nats-py has cancelled something of its own, and not our caller us
+        try:
+            for step in (partial(self.flush, timeout=2), self.close):
+                try:
+                    await step()
+                except (Error, TimeoutError, OSError):  # nobody takes what is left, or answers a farewell
+                    self._give_up()
+                except asyncio.CancelledError:
+                    if is_cancelled():
+                        raise
+                    self._give_up()  # nats-py has cancelled something of its own, and not our caller us
+        finally:
+            await self.ended()
 
     def _give_up(self) -> None:
         self.drop_unsent()
-        self.abort()
+        self._transport.close()
 
     def drop_unsent(self) -> None:
         """Forgets what waits to be sent, and fails the flushes that wait: the connection is gone."""

@@ -1,4 +1,6 @@
-"""How the client of a bus leaves a dead server: at once, without sending anything late, and without ever giving up.
+"""How the client of a bus leaves a server: at once, without sending anything late, and with no socket left open.
+
+A dead one it leaves for another, or for the same one later: it never gives up before `end`.
 
 A part of the NATS client (`gridlink.bus.client`) that changes what nats-py does there; it imports nothing of it.
 """
@@ -7,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import struct
 import time
 from collections.abc import Callable
 from math import inf
-from socket import SO_LINGER, SOL_SOCKET
 from typing import TYPE_CHECKING, Any
 
 SETTLE_S = 0.2  # until a server that has come knows who listens where
+SWALLOWED_S = 0.1  # a cancellation that hasn't arrived until then was swallowed
+END_S = 2.0
 
 log = logging.getLogger("gridlink.bus")
 
@@ -52,30 +54,56 @@ class Failover(Base):  # type: ignore[misc]
     on_denied: Callable[[str], None] | None = None  # told what the credentials don't allow, in the server's words
     on_topology: Callable[[], None] | None = None  # called when the servers of the cluster have changed
     _settling: asyncio.TimerHandle | None = None
+    _attempt: asyncio.Task[None] | None = None  # the last one to reconnect
+    _ended = False
 
     async def _connect_to_server(self, s: Any) -> None:
-        # What the kernel hasn't sent when the connection is closed is dropped, instead of sent when the link is back.
         await super()._connect_to_server(s)
-        writer = getattr(self._transport, "_io_writer", None)
-        if writer is not None:
-            writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
-        transport, connect_tls = self._transport, type(self._transport).connect_tls
+        self._check_goes_on()
 
-        async def secured(*arguments: Any, **options: Any) -> None:
-            await connect_tls(transport, *arguments, **options)
-            transport._io_writer.transport.get_protocol()._over_ssl = True  # else asyncio warns when a server closes
-
-        transport.connect_tls = secured
+    async def _process_connect_init(self) -> None:
+        try:
+            await super()._process_connect_init()
+        except (ValueError, TypeError, AttributeError) as error:  # nats-py would try no more
+            raise ConnectionError(f"what answers is no nats-server ({error})") from error
+        self._check_goes_on()
 
     async def _attempt_reconnect(self) -> None:
-        self.abort()
-        await super()._attempt_reconnect()
+        former, self._attempt = self._attempt, asyncio.current_task()
+        while former is not None and not former.done():  # two at once would lose one another's connections
+            former.cancel()
+            await asyncio.wait({former}, timeout=SWALLOWED_S)
+        if not self._ended:
+            await super()._attempt_reconnect()
 
-    def abort(self) -> None:
-        """Ends the connection without a farewell: TLS waits 30 s for an answer to it, which a dead peer never gives."""
-        writer = getattr(self._transport, "_io_writer", None)
-        if writer is not None:
-            writer.transport.abort()
+    def end(self) -> None:
+        """Ends the connection and whatever the client is in the middle of, for good. Doesn't wait for it."""
+        self._ended, self._status = True, self.CLOSED
+        if self._settling is not None:
+            self._settling.cancel()
+        for task in self._at_work():
+            task.cancel()
+        self._transport.close()
+
+    async def ended(self) -> None:
+        """Calls `end`, and waits until nothing of the client runs any more."""
+        until_s = time.monotonic() + END_S
+        while True:
+            self.end()
+            at_work = self._at_work()
+            if not at_work or time.monotonic() > until_s:
+                return
+            await asyncio.wait(at_work, timeout=SWALLOWED_S)
+
+    def _at_work(self) -> set[asyncio.Task[Any]]:
+        tasks = (self._reconnection_task, self._reading_task, self._ping_interval_task, self._flusher_task)
+        return {task for task in (*tasks, self._attempt) if task is not None and not task.done()}
+
+    def _check_goes_on(self) -> None:
+        """Cancels anew what was cancelled and didn't notice: before Python 3.12, `wait_for` may swallow it."""
+        if self._ended:
+            self.end()
+            raise asyncio.CancelledError
 
     async def _process_err(self, err_msg: str) -> None:
         # nats-py closes for good at all errors but two. A node wants another server, and this one again later.

@@ -27,6 +27,7 @@ class LocalBus:
         self.node, self.site, self.url = node, site, ""
         self.refuses = ""  # nobody is outside
         self.on_reconnect: Callable[[], None] | None = None
+        self.on_topology: Callable[[], None] | None = None
         self.own_share: Callable[[Address], float] = lambda _: 1.0
         self.max_payload_bytes = MAX_PAYLOAD_BYTES
         self.mirror: Mirror | None = None  # while a tap looks

@@ -28,7 +28,7 @@ from gridlink.bus.protocol import Answer, Prefer, Receiver
 from gridlink.config import Credentials
 from gridlink.errors import Closed, ConnectionLost, GridlinkError, NameTaken, NoSuchRole, Stopping
 from gridlink.message import Message
-from gridlink.tasks import Tasks
+from gridlink.tasks import Tasks, is_cancelled
 
 if TYPE_CHECKING:
     from gridlink.bus.client import Subscription as NatsSubscription
@@ -51,6 +51,7 @@ class NatsBus(Outside):
         self.lost_events = 0
         self.refuses = ""
         self.on_reconnect: Callable[[], None] | None = None
+        self.on_topology: Callable[[], None] | None = None
         self.own_share: Callable[[Address], float] = lambda _: 1.0  # which part of an address's members is ours
         self._up = asyncio.Event()
         self._client = Client()
@@ -76,7 +77,8 @@ class NatsBus(Outside):
     async def connect(self, url: str, credentials: Credentials | None = None, within_s: float = 5.0) -> None:
         """Connects to the server(s) at `url` (comma-separated), trying for `within_s`.
 
-        Raises ServerUnreachable, and AccessDenied for credentials that may not get replies.
+        Raises ServerUnreachable, AccessDenied for credentials that may not get replies, and Closed. Cancelling it
+        leaves nothing open.
         """
         self.url = url
         if credentials is not None and credentials.inbox_prefix:
@@ -105,6 +107,11 @@ class NatsBus(Outside):
             cause = attempts.last or error
             wanted = bool(self._client._server_info.get("auth_required"))
             raise unreachable(url, within_s, _reason(cause), wanted) from error
+        except asyncio.CancelledError as error:
+            self._client.end()
+            if is_cancelled():
+                raise
+            raise Closed("the bus was closed while it was being connected") from error
         attempts.succeeded()
         self.local.max_payload_bytes = self._client.max_payload - HEADER_BYTES
         if self._denials.denies_hearing(f"{self._inbox}.*"):
@@ -116,11 +123,12 @@ class NatsBus(Outside):
     async def _hear_replies(self) -> None:
         """Subscribes to the replies; a connection that breaks right after it was made is waited for."""
         await self._client.listen(f"{self._inbox}.*", self._replied)
-        while True:
+        while not self._closed:
             try:
                 return await self._client.flush()
             except Error:
                 await asyncio.sleep(_AGAIN_S)
+        raise asyncio.CancelledError  # by `aclose`
 
     async def connected(self) -> None:
         """See gridlink.bus.Bus."""
@@ -361,10 +369,12 @@ class NatsBus(Outside):
 
     def _topology_changed(self) -> None:
         """A server has come or gone: those behind it are to hear of us, and we of them, before the next heartbeat."""
-        if self._up.is_set() and not self._closed and self.on_reconnect is not None:
-            self.on_reconnect()
+        if self._up.is_set() and not self._closed and self.on_topology is not None:
+            self.on_topology()
 
     async def _reconnected(self) -> None:
+        if self._closed:
+            return
         log.info("connected again to %s", self._client.connected_url and self._client.connected_url.netloc)
         self._denials.forget()
         self._up.set()

@@ -49,6 +49,7 @@ class Bus(Protocol):
     site: str
     url: str  # of the server; empty where there is none
     on_reconnect: Callable[[], None] | None  # called when a lost connection is there again
+    on_topology: Callable[[], None] | None  # called when a server of the site has come or gone
     refuses: str  # why requests from outside to instances of this node are refused; empty where they aren't
     own_share: Callable[[Address], float]  # which part of an address's members is in this node, from 0 to 1
 

@@ -65,6 +65,7 @@ class Node:
         self.site_file = "" if site_file is None else str(site_file.path)
         bus.own_share = self.registry.reach.own_share
         bus.on_reconnect = self.registry.rejoin
+        bus.on_topology = self.registry.beat
         self._about = About(self)
         self._started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self.blocked: Mapping[str, str] = {}  # not to be here again, and why; empty: it runs elsewhere
@@ -94,7 +95,7 @@ class Node:
 
     async def aclose(self) -> None:
         """Stops the instances in reverse, leaves the site and closes the bus. May be called twice."""
-        self.bus.on_reconnect = None  # whoever leaves doesn't join again
+        self.bus.on_reconnect = self.bus.on_topology = None  # whoever leaves doesn't join again
         for name in reversed(list(self.instances)):
             await self.release(name)
         await self.configurator.aclose()

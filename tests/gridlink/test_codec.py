@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridlink.codec import Codec, codec, dumps, encode, loads
+from gridlink.codec import Codec, _not_finite, _surely_finite, codec, dumps, encode, loads
 from gridlink.contract import schema_of
 from gridlink.errors import PayloadInvalid
 
@@ -224,6 +224,26 @@ def test_a_value_of_none_beside_finite_numbers_is_sent() -> None:
         "a": None,
         "b": [1.5, {"value": 2.0, "unit": None}],
     }
+
+
+@given(
+    st.recursive(
+        st.none() | st.floats() | st.text(max_size=9) | st.binary(max_size=9) | st.integers(-(2**70), 2**70),
+        lambda part: st.lists(part, max_size=4) | st.dictionaries(st.text(max_size=3) | st.floats(), part, max_size=3),
+        max_leaves=12,
+    )
+)
+def test_no_nan_hides_among_other_values(value: Any) -> None:
+    """The short way to see that there is none may be wrong about bytes that look like one, and never the other way."""
+    if _surely_finite(value):
+        assert _not_finite(value) is None
+
+
+def test_bytes_that_look_like_a_nan_are_sent() -> None:
+    """Then the value is gone through after all."""
+    value = [None, b"\xcb\x7f\xf8"]
+    assert not _surely_finite(value)
+    assert loads(encode(value)) == [None, "y3/4"]
 
 
 @pytest.mark.parametrize("value", [object(), {1: {object()}}, 1j, lambda: 0, "\ud800"], ids=repr)

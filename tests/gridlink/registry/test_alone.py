@@ -15,7 +15,7 @@ from gridlink.errors import TimeoutInvalid
 from gridlink.node import Node
 from gridlink.registry import Registry
 from gridlink.tasks import Tasks
-from tests.gridlink.registry.test_registry import host
+from tests.gridlink.registry.nodes import host
 
 
 async def test_closing_a_registry_twice_is_fine() -> None:

@@ -8,15 +8,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gridlink import Module, Topic, address, request, subscribe
+from gridlink import address
 from gridlink.bus.nats import NatsBus
 from gridlink.bus.server import Server
 from gridlink.clock import SiteClock
@@ -24,9 +21,7 @@ from gridlink.codec import codec, dumps
 from gridlink.contract import schema_of
 from gridlink.errors import NoSuchInstance, RequestTimeout
 from gridlink.lifecycle import State
-from gridlink.manifest import Manifest
 from gridlink.message import Message
-from gridlink.module.module import HostSpec, Loaded
 from gridlink.node import Node
 from gridlink.registry import Change, Registry
 from gridlink.registry.entry import KINDS, Sync, Update, encoded
@@ -34,56 +29,7 @@ from gridlink.tasks import Tasks
 from gridlink.testing import eventually
 from tests.gridlink.bus.receivers import Recorder
 from tests.gridlink.conftest import NewBus
-
-
-@dataclass(frozen=True)
-class Number:
-    """A payload."""
-
-    value: int
-
-
-class Probe(Module[None]):
-    """Serves a role, hears a topic, publishes on another."""
-
-    roles = ("probe",)
-    publishes = (Topic("news", number=Number),)
-
-    @request("double")
-    async def double(self, number: Number) -> Number:
-        return Number(number.value * 2)
-
-    @subscribe("measurement", "number")
-    async def on_number(self, number: Number) -> None: ...
-
-
-NewNode = Callable[..., Awaitable[Node]]
-
-
-@pytest.fixture
-async def new_node(nats_bus: NewBus, tmp_path: Path) -> AsyncIterator[NewNode]:
-    """Makes nodes of one site, each with the modules named."""
-    async with AsyncExitStack() as stack:
-
-        async def make(name: str, *modules: str) -> Node:
-            node = await stack.enter_async_context(Node(await nats_bus(name), f"machine-{name}"))
-            for module in modules:
-                await host(node, module, tmp_path)
-            return node
-
-        yield make
-
-
-async def host(node: Node, name: str, directory: Path) -> None:
-    """Hosts a probe under a name."""
-    manifest = Manifest(name=name, version="1.2.3", entry="probe:Probe")
-    await node.host(HostSpec(manifest, lambda: Loaded(Probe), directory, directory / name, "node", {}))
-
-
-def names(node: Node | Registry) -> list[str]:
-    """The RUNNING instances that a node knows."""
-    registry = node.registry if isinstance(node, Node) else node
-    return [entry.instance for entry in registry.find()]
+from tests.gridlink.registry.nodes import NewNode, Number, host, names
 
 
 async def test_each_node_sees_the_others_instances(new_node: NewNode) -> None:
