@@ -53,6 +53,8 @@ class Failover(Base):  # type: ignore[misc]
 
     on_denied: Callable[[str], None] | None = None  # told what the credentials don't allow, in the server's words
     on_topology: Callable[[], None] | None = None  # called when the servers of the cluster have changed
+    server_name: str = ""  # the name of the one that it is connected to
+    cluster_urls: frozenset[str] = frozenset()  # where clients reach those of its cluster, host:port, as it knew last
     _settling: asyncio.TimerHandle | None = None
     _attempt: asyncio.Task[None] | None = None  # the last one to reconnect
     _ended = False
@@ -118,6 +120,7 @@ class Failover(Base):  # type: ignore[misc]
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         await super()._process_info(info, initial_connection)
+        self.server_name, self.cluster_urls = str(info.get("server_name")), frozenset(info.get("connect_urls") or ())
         if initial_connection or self.on_topology is None:
             return
         if self._settling is not None:

@@ -1,5 +1,8 @@
 """Finds the other servers of a site: sends and hears beacons, and adds what it learns to the server's routes.
 
+A known one that is heard again and has no route is dialled at once: by itself the server would try after up to three
+seconds (it dials for one, waits for one, and begins anew a second after a route broke).
+
 It runs in the node's process, where a cluster is configured, and nowhere else. An address is added and remembered in
 the server's routes file; a beacon that stays away removes nothing, because a removed route is a cut connection.
 """
@@ -10,11 +13,13 @@ import asyncio
 import logging
 import socket
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from gridlink.bus.beacon import Beacon, opened, sealed
 from gridlink.bus.cluster import ROUTES_FILE, routes_text
+from gridlink.bus.links import Links, host_of
 from gridlink.bus.trust import BEACON_KEY, ClusterFile, Discovery, Trust
 from gridlink.codec import loads
 from gridlink.config import write_atomically
@@ -24,6 +29,7 @@ from gridlink.tasks import Tasks
 log = logging.getLogger("gridlink.mesh")
 
 BEACON_S = 2.0
+SEEK_S = 0.4  # between beacons while a known server has no route
 MAX_ROUTES = 64  # a machine whose address changes adds one each time; the oldest learnt ones go
 
 
@@ -34,12 +40,20 @@ class Routes:
         self.file = directory / ROUTES_FILE
         self._own = f"{cluster.host}:{cluster.route_port}"
         self._given = [route for route in cluster.routes if route != self._own]
-        learnt = [route for route in _remembered(self.file) if route not in self._given and route != self._own]
+        known = _remembered(self.file)
+        learnt = [route for route in known if route not in self._given and route != self._own]
         self.all = [*self._given, *learnt]
+        self._spelled = {route: spelled for route, spelled in known.items() if route in self.all}
 
     def write(self) -> None:
         """Writes the file, as the server reads it."""
-        write_atomically(self.file, routes_text(self.all).encode())
+        write_atomically(self.file, routes_text(self._spelled.get(route, route) for route in self.all).encode())
+
+    def spell_anew(self, route: str) -> None:
+        """Writes a known address in another way: to a server that reads its routes again it is a new one, to dial."""
+        number = int(self._spelled.get(route, route).partition("/")[2] or 0)
+        self._spelled[route] = f"{route}/{number % 9 + 1}"
+        self.write()
 
     def add(self, route: str) -> bool:
         """Adds an address and writes the file; returns whether it was new."""
@@ -52,21 +66,30 @@ class Routes:
         return True
 
 
-def _remembered(file: Path) -> list[str]:
+def _remembered(file: Path) -> dict[str, str]:
+    """The addresses in the file, and how each is spelled there: `host:port`, or `host:port/1`."""
     try:
         found = loads(file.read_text().partition(":")[2])
     except (FileNotFoundError, GridlinkError):
-        return []
-    return [str(route).removeprefix("nats-route://") for route in found] if isinstance(found, list) else []
+        return {}
+    spelled = [str(route).removeprefix("nats-route://") for route in found] if isinstance(found, list) else []
+    return {route.partition("/")[0]: route for route in spelled}
 
 
 class Mesh(asyncio.DatagramProtocol):
     """Sends this machine's beacon and hears the others'. `reload` makes the server read its routes again.
 
-    An `async with`. A network that isn't there yet is waited for.
+    `linked`: the hosts to which the server of that name has a route; None where that isn't known. An `async with`.
+    A network that isn't there yet is waited for.
     """
 
-    def __init__(self, trust: Trust, directory: Path, reload: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        trust: Trust,
+        directory: Path,
+        reload: Callable[[], None],
+        linked: Callable[[str], frozenset[str] | None] = lambda _: None,
+    ) -> None:
         if trust.cluster is None or trust.cluster.discovery is None:
             raise TrustInvalid(f"{trust.directory}: expected a cluster with discovery by multicast")
         self._cluster, self._discovery = trust.cluster, trust.cluster.discovery
@@ -75,6 +98,9 @@ class Mesh(asyncio.DatagramProtocol):
         self._datagram = sealed(own, self._key)
         self._routes = Routes(directory, self._cluster)
         self._reload = reload
+        self._server = f"{self._cluster.site}-{self._cluster.machine}"
+        self._linked = linked
+        self._links = Links()
         self._transport: asyncio.DatagramTransport | None = None
         self._tasks = Tasks("mesh")
         self._said = ""
@@ -95,7 +121,16 @@ class Mesh(asyncio.DatagramProtocol):
                 self._send()
             except OSError as error:
                 self._failed(error)
-            await asyncio.sleep(BEACON_S)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Until the next beacon."""
+        until_s = time.monotonic() + BEACON_S
+        while (now_s := time.monotonic()) < until_s:
+            await asyncio.sleep(min(SEEK_S, until_s - now_s))
+            self._links.look(self._linked(self._server), time.monotonic())
+            if self._links.lacks(map(host_of, self._routes.all), time.monotonic()):
+                return
 
     async def _open(self) -> None:
         listening = listening_socket(self._discovery, self._cluster.host)
@@ -138,10 +173,22 @@ class Mesh(asyncio.DatagramProtocol):
         if beacon is None or beacon.site != self._cluster.site or beacon.machine not in self._cluster.users:
             log.debug("a datagram of %s is no beacon of this site", sender)
             return
-        if beacon.machine != self._cluster.machine and self._routes.add(beacon.route):
+        if beacon.machine == self._cluster.machine:
+            return
+        if self._routes.add(beacon.route):
             log.info("the server of %s was found at %s", beacon.machine, beacon.route)
             self._reload()
             self._send()  # it may not know us yet
+            return
+        now_s = time.monotonic()
+        self._links.look(self._linked(self._server), now_s)
+        if self._links.is_due(host_of(beacon.route), now_s):
+            if self._cluster.machine < beacon.machine:  # two that dial each other at once may both hang up
+                log.info("the server of %s is heard again: it is dialled", beacon.machine)
+                self._routes.spell_anew(beacon.route)
+                self._reload()
+            else:
+                self._send()  # that it hears us now, and dials
 
 
 def listening_socket(discovery: Discovery, host: str) -> socket.socket:

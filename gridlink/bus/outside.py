@@ -15,6 +15,7 @@ from gridlink.address import ROOT, TAP_ROOT, Address, parse, tap_seen, tap_wishe
 from gridlink.bus import wire
 from gridlink.bus.client import Client, Error, Listener
 from gridlink.bus.denials import Denials, may_not_hear, may_not_say
+from gridlink.bus.links import host_of
 from gridlink.bus.local import LocalBus
 from gridlink.errors import AccessDenied, ConnectionLost
 from gridlink.message import Message
@@ -45,6 +46,12 @@ class Outside:
         if (more := self._misdirections.more(time.monotonic())) is not None:
             log.warning("a request on %r is dropped: its reply is to go to %r, no inbox%s", subject, reply, more)
         return True
+
+    def linked(self, server: str) -> frozenset[str] | None:
+        """The hosts to which the server of that name has a route; None while we are not connected to it."""
+        if self._client.server_name != server or not self._client.is_connected:
+            return None
+        return frozenset(map(host_of, self._client.cluster_urls))
 
     async def answer_all(self, subject_name: str, answers: Callable[[str], Iterable[bytes]]) -> None:
         """Answers requests on a subject that isn't Gridlink's own, from now on: with any number of replies each, or one

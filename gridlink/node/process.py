@@ -115,15 +115,17 @@ def _site_file(settings: NodeSettings) -> SiteFile | None:
     return read_site_file(Path(settings.site_file))
 
 
-def _mesh(settings: NodeSettings, lifeline: Lifeline) -> contextlib.AbstractAsyncContextManager[Any]:
+def _mesh(settings: NodeSettings, lifeline: Lifeline, bus: Bus) -> contextlib.AbstractAsyncContextManager[Any]:
     """The search for the site's other servers, where a cluster is configured; it costs nothing where none is."""
     if not settings.trust:
         return contextlib.nullcontext()
     from gridlink.bus.mesh import Mesh  # noqa: PLC0415 - for clusters alone
+    from gridlink.bus.nats import NatsBus  # noqa: PLC0415 - it is loaded where there is a cluster
     from gridlink.bus.trust import read_trust  # noqa: PLC0415
 
     trust = read_trust(Path(settings.trust), settings.site)
-    return Mesh(trust, Path(settings.node_file).parent / "nats", lambda: lifeline.say(RELOAD))
+    linked = bus.linked if isinstance(bus, NatsBus) else lambda _: None
+    return Mesh(trust, Path(settings.node_file).parent / "nats", lambda: lifeline.say(RELOAD), linked)
 
 
 async def _run_node(settings: NodeSettings, lifeline: Lifeline, ending: Ending) -> int:
@@ -134,7 +136,7 @@ async def _run_node(settings: NodeSettings, lifeline: Lifeline, ending: Ending) 
     node.on_step = lambda name: lifeline.say(STARTING, name.partition("@")[0])
     node.tell_guardian = lifeline.say
     node.accepted = settings.accepted
-    async with node, _mesh(settings, lifeline):
+    async with node, _mesh(settings, lifeline, bus):
         tasks = Tasks("process")
         if settings.states:
             node.states, node.checkpoint_s = settings.states, settings.checkpoint_s

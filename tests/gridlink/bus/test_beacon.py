@@ -75,6 +75,26 @@ def test_addresses_are_added_remembered_and_bounded(tmp_path: Path) -> None:
     assert Routes(tmp_path, cluster).all == ["10.0.0.9:6222"]
 
 
+def test_an_address_is_spelled_anew_to_have_it_dialled_and_stays_the_same_address(tmp_path: Path) -> None:
+    """A server that reads its routes again dials what is new there, and cuts what is no more: none other may change."""
+    cluster = cluster_file(routes=("10.0.0.9:6222",))
+    routes = Routes(tmp_path, cluster)
+    routes.add("10.0.0.2:6222")
+    before = routes.file.read_text()
+    routes.spell_anew("10.0.0.2:6222")
+    assert routes.file.read_text() == before.replace("10.0.0.2:6222", "10.0.0.2:6222/1")
+    again = Routes(tmp_path, cluster)  # the node is replaced, its server runs on
+    assert again.all == ["10.0.0.9:6222", "10.0.0.2:6222"]
+    assert not again.add("10.0.0.2:6222")
+    again.add("10.0.0.3:6222")
+    assert "10.0.0.2:6222/1" in again.file.read_text()
+    spelled = set[str]()
+    for _ in range(20):
+        again.spell_anew("10.0.0.2:6222")
+        assert again.file.read_text() not in spelled or len(spelled) == 9
+        spelled.add(again.file.read_text())
+
+
 def trust(directory: Path, cluster: ClusterFile) -> Trust:
     """A trust directory with the beacon's key alone."""
     directory.mkdir()
@@ -106,6 +126,29 @@ async def test_two_servers_find_each_other_and_a_stranger_is_not_heard(tmp_path:
         await asyncio.sleep(0)
         assert "10.6.6.6" not in (tmp_path / "m1" / "routes.conf").read_text()
     assert sorted(reloads) == ["m1", "m2"]
+
+
+async def test_a_known_server_that_has_no_route_is_dialled_when_it_is_heard_by_one_of_the_two(tmp_path: Path) -> None:
+    """After a partition; two servers that dial each other at once may both hang up, so that the first by name does."""
+    discovery = Discovery(port=random.randint(20000, 60000), interface="lo")
+    reloads: list[str] = []
+    links: dict[str, frozenset[str] | None] = {"a-m1": None, "a-m2": None}
+    meshes = [
+        Mesh(
+            trust(tmp_path / name, cluster_file(machine=name, host=host, discovery=discovery)),
+            tmp_path / name,
+            lambda name=name: reloads.append(name),  # type: ignore[misc]
+            links.__getitem__,
+        )
+        for name, host in (("m1", "10.0.0.1"), ("m2", "10.0.0.2"))
+    ]
+    async with meshes[0], meshes[1]:
+        await eventually(lambda: set(reloads) == {"m1", "m2"})
+        links.update({"a-m1": frozenset(("10.0.0.1",)), "a-m2": frozenset(("10.0.0.2",))})
+        await eventually(lambda: "10.0.0.2:6222/1" in (tmp_path / "m1" / "routes.conf").read_text())
+        links.update({"a-m1": frozenset(("10.0.0.2",)), "a-m2": frozenset(("10.0.0.1",))})
+    assert sorted(reloads)[:3] == ["m1", "m1", "m2"]
+    assert "/1" not in (tmp_path / "m2" / "routes.conf").read_text().replace("//1", "")
 
 
 async def test_a_network_that_is_not_there_yet_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
