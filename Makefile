@@ -17,7 +17,8 @@ test: $(STAMP) lint
 test-slow: $(STAMP)
 	$(BIN)/pytest -m slow
 
-# On an emulated 512 MB arm64 board (QEMU): the use case in each mode, and what it leaves of the memory. Its image is made
+# On an emulated 512 MB arm64 board (QEMU): the use case in each mode, what it leaves of the memory, and a module that is
+# installed, updated and rolled back. Its image is made
 # once, by root, on Debian, and kept in ~/.cache/gridlink/board, or GRIDLINK_BOARD_CACHE. Some ten minutes.
 board-test: $(STAMP)
 	PYTHON=$(CURDIR)/$(BIN)/python tests/board/board-test.sh memory

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # board-test.sh [image|memory|unit]: the use case on an emulated 512 MB arm64 board; makes the board's image where it is missing.
-#   image: makes the image and nothing else   memory (the default): each mode, and what it leaves of the memory
+#   image: makes the image and nothing else
+#   memory (the default): each mode, what it leaves of the memory, and a module that is installed, updated, rolled back
 #   unit: boots systemd, installs Gridlink as docs/board.md says, and has systemd watch it
 # GRIDLINK_BOARD_CACHE: where the image is kept (default: ~/.cache/gridlink/board). PYTHON: one with pip.
 set -euo pipefail
@@ -18,8 +19,8 @@ update='/opt/gridlink/bin/pip install -q --no-index --no-deps --force-reinstall 
 case $what in
   image) ;;
   memory)
-    cp "$here/use_case.py" "$share"
-    "$here/run-in-board.sh" -s "$share" -t 1800 "$cache" \
+    cp "$here/use_case.py" "$here/provisioned.py" "$share"
+    "$here/run-in-board.sh" -s "$share" -t 2400 "$cache" \
       "$update && /opt/gridlink/bin/python -S use_case.py 60 process fork node" | "$PYTHON" "$here/table.py"
     ;;
   unit)
@@ -27,5 +28,5 @@ case $what in
     "$PYTHON" "$here/documented.py" Install Run Logs "The flash is full" >"$share/installed.sh"
     "$here/run-in-board.sh" -i -s "$share" -t 2400 "$cache" "sh unit.sh"
     ;;
-  *) sed -n '2,5p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,6p' "$0" >&2; exit 2 ;;
 esac

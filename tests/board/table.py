@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 WANTED_MIB = {"process": 250, "node": 390, "fork": 330}  # MemAvailable that must be left
+PROVISIONING_MIB = {"node": 300}  # and at every moment while a module is provisioned
 COLUMNS = (
     ("s until RUNNING", "running_after_s"),
     ("Python processes", "python_processes"),
@@ -15,6 +16,7 @@ COLUMNS = (
     ("nats-server PSS", "nats_server_pss_mib"),
     ("MemAvailable before", "available_before_mib"),
     ("MemAvailable left", "available_mib"),
+    ("least while provisioning", "provisioning_mib"),
 )
 
 
@@ -30,6 +32,9 @@ def problems(results: Iterable[Mapping[str, Any]]) -> list[str]:
             found.append(f"{mode}: {result['problem']}")
         elif result["available_mib"] < wanted_mib:
             found.append(f"{mode}: {result['available_mib']} MiB are left, wanted are {wanted_mib}")
+        elif mode in PROVISIONING_MIB and result["provisioning_mib"] < PROVISIONING_MIB[mode]:
+            least_mib, more_mib = result["provisioning_mib"], PROVISIONING_MIB[mode]
+            found.append(f"{mode}: {least_mib} MiB were left while provisioning, wanted are {more_mib}")
     return found
 
 

@@ -9,9 +9,14 @@ import pytest
 from tests.board.table import problems, table
 
 GOOD: dict[str, dict[str, Any]] = {
-    "process": {"mode": "process", "problem": "", "available_mib": 250.0, "python_pss_mib": 117.0},
+    "process": {
+        "mode": "process",
+        "problem": "",
+        "available_mib": 250.0,
+        "python_pss_mib": 117.0,
+    },
     "fork": {"mode": "fork", "problem": "", "available_mib": 330.0, "python_pss_mib": 90.0},
-    "node": {"mode": "node", "problem": "", "available_mib": 390.0, "python_pss_mib": 32.0},
+    "node": {"mode": "node", "problem": "", "available_mib": 390.0, "provisioning_mib": 300.0, "python_pss_mib": 32.0},
 }
 
 
@@ -24,6 +29,7 @@ def test_what_is_wanted_is_enough() -> None:
     ("mode", "change", "expected"),
     [
         ("node", {"available_mib": 389.9}, "node: 389.9 MiB are left, wanted are 390"),
+        ("node", {"provisioning_mib": 299.9}, "node: 299.9 MiB were left while provisioning, wanted are 300"),
         ("fork", {"problem": "it ended with status 1"}, "fork: it ended with status 1"),
     ],
 )
@@ -44,4 +50,4 @@ def test_the_table_has_a_row_a_mode_and_shows_what_is_missing() -> None:
     assert len(lines) == 3
     assert lines[1].split()[0] == "process"
     assert "117.0" in lines[1]
-    assert lines[2].split()[1:7] == ["-"] * 6
+    assert lines[2].split()[1:8] == ["-"] * 7

@@ -1,4 +1,5 @@
-"""Runs on the board: the use case in each mode that is named, and what is left of the board's memory beside it.
+"""Runs on the board: the use case in each mode that is named, what is left of the board's memory beside it, and then
+while a module is installed, updated and rolled back (`provisioned.py`, which has to lie beside this file).
 
 `use_case.py SETTLE_S MODE…`, with the Python of an installed Gridlink; prints a line of JSON a mode. It hears of the
 bundles as systemd does, and takes a few MiB of what it measures itself.
@@ -14,13 +15,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.board.provisioned import provisioned
+else:
+    from provisioned import provisioned
 
 BIN = Path(sys.executable).parent
 MODULES = 7  # the six bundles, and the AppManager
 ALL_RUN = "STATUS=6 of 6 bundles are RUNNING"
 RUNNING_WITHIN_S = 240.0  # the processor is emulated, and what emulates it may be busy
 SAMPLES, SAMPLE_S = 10, 1.0
+PROVISIONED = "node"  # the mode in which a module is installed, updated and rolled back, too
 OPTIONS = {
     "process": ["--mode", "process", "--without-nodemanager"],
     "fork": ["--mode", "fork", "--without-nodemanager"],
@@ -57,12 +64,14 @@ def run(mode: str, managed: Path, settle_s: float) -> dict[str, Any]:
             start_new_session=True,
             env={**os.environ, "NOTIFY_SOCKET": str(notified)},
         )
-        return watched(node, managed, settle_s, heard, began_s, {"available_before_mib": mib(before_kib)})
+        known = {"available_before_mib": mib(before_kib)}
+        return watched(node, managed, mode, settle_s, heard, began_s, known)
 
 
 def watched(
     node: subprocess.Popen[bytes],
     managed: Path,
+    mode: str,
     settle_s: float,
     heard: socket.socket,
     began_s: float,
@@ -76,6 +85,9 @@ def watched(
         time.sleep(settle_s)  # what they take grows for a while: measured is what it grows to
         result |= measured(node.pid)
         result |= answers(managed)
+        if mode == PROVISIONED:
+            gridlink = [str(BIN / "gridlink"), "-C", str(managed)]
+            result |= provisioned(gridlink, managed.parent, mode, checked, lambda: meminfo()["MemAvailable"])
         node.send_signal(signal.SIGTERM)
         status = node.wait(60)
         if status:
