@@ -14,6 +14,7 @@ from tests.acceptance.running import bundle, good
 from tests.acceptance.sites import Sites, sites
 from tests.acceptance.test_provisioning import packed, source
 from tests.acceptance.test_waves import tree
+from tests.appmanager.operators.keys import person
 from tests.cli.terminal import Terminal
 from tests.conftest import clean_environment, command
 
@@ -131,3 +132,30 @@ async def test_an_apply_whose_operator_is_gone_is_joined_by_the_next_one(tmp_pat
         assert status == 0, err
         assert [(r["kind"], r["outcome"]) for r in map(json.loads, out.splitlines())] == [("update", "done")]
         assert one.versions("counter") == {"a": "1.1.0"}
+
+
+async def test_what_apply_does_is_signed_and_without_the_operator_s_key_nothing_is_begun(tmp_path: Path) -> None:
+    """Each of its commands is one that the site's policy looks at: the move too."""
+    maria = person(tmp_path, "maria")
+    bundle(tmp_path / "a", "lamp", good("lamp"))
+    listed = {"name": maria.operator.name, "nkey": maria.operator.nkey}
+    (tmp_path / "a" / "site.json").write_text(json.dumps({"operators": [listed]}))
+    await packed(tmp_path, "1.0.0")
+    text = "[modules.counter]\nversion = '1.0.0'\nmode = 'fork'\nsettings.step = 2\n[modules.lamp]\n"
+    file = declare(tmp_path, text)
+    async with sites(tmp_path, "a") as one:
+        await one.settled("lamp")
+        before = tree(one.managed("a"))
+        status, out, _ = await one.gridlink("--site", "a", "apply", file, "--yes")
+        assert (status, "isn't signed" in out) == (1, True), out
+        assert tree(one.managed("a")) == before
+        key = ("--operator-key", maria.seed_file)
+        status, out, err = await one.gridlink("--site", "a", *key, "apply", file, "--yes")
+        assert status == 0, out + err
+        file = declare(tmp_path, "[modules.counter]\nabsent = true\n")
+        status, out, err = await one.gridlink("--site", "a", *key, "apply", file, "--yes")
+        assert status == 0, out + err
+        status, out, err = await one.gridlink("--site", "a", "history", "--json")
+        entries = [json.loads(line) for line in out.splitlines()]
+        assert [one["kind"] for one in entries] == ["install", "move", "uninstall"]
+        assert {one["who"] for one in entries} == {"maria"}
