@@ -34,12 +34,31 @@ class _NoSocket:
     """What no socket is."""
 
 
+def find_packages() -> None:
+    """Looks up where packages are installed, in a process that was started without (`python -S`)."""
+    if sys.flags.no_site and "site" not in sys.modules:
+        import site  # noqa: PLC0415 - the guardian does without: 0.3 MiB
+
+        site.main()
+
+
+def import_libraries() -> None:
+    """Imports what every node loads, without what that brings along: before anything else imports any of it."""
+    import_asyncio()
+    if "ipaddress" not in sys.modules:
+        with _InPlace({"ipaddress": Deferred("ipaddress")}):
+            import urllib.parse  # noqa: F401, PLC0415 - addresses in brackets alone need it: 0.4 MiB
+    with ImportingMsgspec():
+        import msgspec  # noqa: F401, PLC0415 - this is what it is for
+
+
 def import_asyncio() -> None:
     """Imports asyncio without ssl, and hashlib without OpenSSL. Does nothing where either has been imported already."""
     _import_hashlib()
     if "asyncio" in sys.modules or "ssl" in sys.modules:
         return
-    with _InPlace({name: Deferred(name) for name in ("ssl", "asyncio.sslproto")}):
+    deferred = [name for name in ("ssl", "asyncio.sslproto", "locale") if name not in sys.modules]
+    with _InPlace({name: Deferred(name) for name in deferred}):
         import asyncio  # noqa: PLC0415 - this is what it is for
 
         vars(asyncio)["sslproto"] = sys.modules["asyncio.sslproto"]
@@ -77,7 +96,7 @@ class ImportingNats:
 
     def __init__(self) -> None:
         hidden: dict[str, ModuleType | None] = {"aiohttp": None, "multidict": None}
-        hidden |= {name: Deferred(name) for name in ("nats.js", "ssl") if name not in sys.modules}
+        hidden |= {name: Deferred(name) for name in ("nats.js", "ssl", "ipaddress") if name not in sys.modules}
         if "importlib.metadata" not in sys.modules:
             hidden["importlib.metadata"] = _metadata()
         self._hidden = _InPlace(hidden)

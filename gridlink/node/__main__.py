@@ -2,7 +2,7 @@
 
 from gridlink import lean
 
-lean.import_asyncio()  # before anything else does
+lean.import_libraries()  # before anything else does
 
 from gridlink.node.process import main  # noqa: E402
 

