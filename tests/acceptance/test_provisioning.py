@@ -158,7 +158,7 @@ async def test_a_module_goes_from_nothing_to_running_and_back(managed: Path, tmp
         assert node.state("counter") == ("", "")
         assert not (managed / "counter").exists()
         assert leftovers(managed) == []
-        assert "verified: 6 entries" in await done(managed, "history", "--verify")
+        assert "verified: 8 entries" in await done(managed, "history", "--verify")
 
 
 @pytest.mark.slow
