@@ -57,9 +57,10 @@ CRASHER = (
             shared, at = mmap.mmap(-1, 1 << 33), 0  # of the kind that no limit of its process counts
             while True:
                 try:
-                    time.sleep(0.005)
-                    shared[at : at + (1 << 20)] = bytes(1 << 20)
-                    at += 1 << 20
+                    while True:  # an interruption comes at its end, too
+                        time.sleep(0.005)
+                        shared[at : at + (1 << 20)] = bytes(1 << 20)
+                        at += 1 << 20
                 except BaseException:
                     continue
         elif how == "child":
