@@ -9,7 +9,9 @@ import asyncio
 import secrets
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,8 +116,6 @@ class Operating:
     async def uninstall(self, order: UninstallOrder) -> Ended:
         """Remove."""
         asker = await asker_of(self._manager, "uninstall", order)
-        if not self._commands.knows(order.id):  # who asks again gets the outcome
-            self._runner.check(order.module, "uninstall", order.yes)
         known = Order(
             order.id,
             Kind.UNINSTALL,
@@ -125,7 +125,7 @@ class Operating:
             signed=asker.nkey,
             expires_s=order.expires_s,
         )
-        return await self._ask(known, order.dry_run)
+        return await self._ask(known, order.dry_run, lambda: self._runner.check(order.module, "uninstall", order.yes))
 
     async def rollback(self, order: RollbackOrder) -> Ended:
         """Back to a version that is kept."""
@@ -160,15 +160,18 @@ class Operating:
         return await _in_time(told, Ended(order.id, module, word, "under way"))
 
     async def move(self, order: MoveOrder) -> Managed:
-        """Another mode, see AppManager.move. Raises Busy, Refused."""
+        """Another mode, see AppManager.move. Raises Busy, NoSuchInstance, Refused."""
         asker, name = await asker_of(self._manager, "move", order), order.name
+        if asker.nkey and not order.id:
+            raise Refused(f"move of {name}: expected an id in a signed command, by which it is done once, got none")
 
         async def do() -> str:
             await self._manager.moved(order)
             return ""
 
         known_as = order.id or secrets.token_hex(8)
-        told = await self._runs.run("move", known_as, name, asker, lambda: None, do)
+        check = partial(self._manager.check_managed, name)
+        told = await self._runs.run("move", known_as, name, asker, check, do)
         ended, planned = await asyncio.shield(told), self._manager.find(name)
         if ended.end != "done" or planned is None:
             raise Refused(ended.reason or f"{name} isn't managed any more")
@@ -224,20 +227,31 @@ class Operating:
                 return
         await self._keeping.remove(order.id)
 
-    async def _ask(self, order: Order, dry_run: bool = False) -> Ended:
+    async def _ask(self, order: Order, dry_run: bool = False, check: Callable[[], None] = lambda: None) -> Ended:
         if dry_run:
+            check()
             plan, steps = await self._engine.dry_run(order)
             names = tuple(step.value for step in steps)
             return Ended(order.id, order.module, order.kind.value, "dry run", was=plan.was, steps=names)
-        known = await self._submit(order)
+        known = await self._submit(order, check)
         return await _in_time(known, Ended(order.id, order.module, order.kind.value, "under way"))
 
-    async def _submit(self, order: Order) -> asyncio.Future[Ended]:
-        """Its outcome, when there is one. Where it waits, it is on the disk when this returns. Raises Busy, Refused."""
+    async def _submit(self, order: Order, check: Callable[[], None] = lambda: None) -> asyncio.Future[Ended]:
+        """Its outcome, when there is one. Where it waits, it is on the disk when this returns.
+
+        Raises Busy, Refused, and what `check` raises of a command that is new; of a signed one that is its outcome.
+        """
         for expired in self._commands.expire(time.monotonic()):
             self._tell(expired, expired=True)
-        admission = self._commands.submit(order, time.monotonic())
-        if admission.outcome is not None:
+        try:
+            if not self._commands.knows(order.id):
+                check()
+            admission = self._commands.submit(order, time.monotonic())
+        except GridlinkError as error:
+            if not order.signed or self._commands.knows(order.id):  # known: the id is another command's
+                raise
+            return self._refuse(order, str(error))
+        if admission.outcome is not None and order.id not in self._outcomes:
             told: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
             told.set_result(_ended(admission.outcome))
             return told
@@ -247,6 +261,17 @@ class Operating:
         if admission.answer is Answer.WAIT:
             self._waited.add(order.id)
             await self._keeping.add(order.id, "order", spelled_order(order))
+        return told
+
+    def _refuse(self, order: Order, reason: str) -> asyncio.Future[Ended]:
+        """A signed command that is refused: from now on that is its outcome, and told once it is on record."""
+        self._commands.refused(order, Outcome(order.id, order.module, order.kind, End.REFUSED, reason))
+        told = self._outcomes[order.id] = asyncio.get_running_loop().create_future()
+
+        async def record() -> None:
+            self._tell(await self._engine.refuse(order, reason))
+
+        self._manager.tasks.spawn(record(), name=f"{order.kind} {order.module}")
         return told
 
     async def _carry(self, order: Order | None) -> None:
@@ -260,8 +285,7 @@ class Operating:
     async def _carried_out(self, order: Order) -> Outcome:
         moving = self._manager.moving
         if order.module in moving:
-            reason = "something else is being done to it: ask again when that has ended"
-            return Outcome(order.id, order.module, order.kind, End.REFUSED, reason)
+            return await self._engine.refuse(order, "something else is being done to it: ask again when that has ended")
         moving.add(order.module)
         try:
             return await self._engine.run(order)

@@ -76,6 +76,10 @@ class Commands:
         waiting.append(_Waiting(order, now_s + order.expires_s))
         return Admission(Answer.WAIT)
 
+    def refused(self, order: Order, outcome: Outcome) -> None:
+        """A command that `submit` did not take in has ended all the same: who sends it again gets that."""
+        self._remember(order, outcome)
+
     def ended(self, outcome: Outcome, now_s: float) -> tuple[list[Outcome], Order | None]:
         """A command has ended: those that expired while they waited (they end too), and the next one to carry out."""
         order = self._current.pop(outcome.module)
