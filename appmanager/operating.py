@@ -36,7 +36,7 @@ from appmanager.orders import (
 )
 from appmanager.packed.limits import limits_on
 from appmanager.permission import asker_of
-from appmanager.provisioning.blocking import in_thread, said
+from appmanager.provisioning.blocking import in_own_thread, said
 from appmanager.provisioning.commands import Answer, Commands
 from appmanager.provisioning.engine import Engine
 from appmanager.provisioning.machine import End, Kind, Step
@@ -179,7 +179,7 @@ class Operating:
 
     async def history(self, order: HistoryOrder) -> History:
         """The record. Raises RecordDamaged with the line."""
-        return await in_thread(lambda: self._history(order))
+        return await in_own_thread(lambda: self._history(order))
 
     def _history(self, order: HistoryOrder) -> History:
         verified = None
