@@ -217,6 +217,7 @@ class Operating:
 
     async def _resubmit(self, order: Order) -> None:
         """A command that waited: if it has ended it is on record, and isn't done again."""
+        self._waited.add(order.id)
         try:
             told = await self._submit(order)
         except GridlinkError as error:
@@ -225,6 +226,7 @@ class Operating:
             if not told.done():
                 self._manager.log.warning("%s %s waited when its node ended: it goes on", order.kind, order.module)
                 return
+        self._waited.discard(order.id)
         await self._keeping.remove(order.id)
 
     async def _ask(self, order: Order, dry_run: bool = False, check: Callable[[], None] = lambda: None) -> Ended:
