@@ -36,7 +36,7 @@ from appmanager.orders import (
 )
 from appmanager.packed.limits import limits_on
 from appmanager.permission import asker_of
-from appmanager.provisioning.blocking import in_own_thread, said
+from appmanager.provisioning.blocking import in_own_thread, in_thread, said
 from appmanager.provisioning.commands import Answer, Commands
 from appmanager.provisioning.engine import Engine
 from appmanager.provisioning.machine import End, Kind, Step
@@ -71,7 +71,8 @@ class Operating:
         self._engine = Engine(
             disk, layout, self._host, protected=protected, limits=lambda: limits_on(managed), report=self._report
         )
-        self._commands = Commands(recall=self._engine.recall)
+        self._commands = Commands()
+        self._in_order = asyncio.Lock()  # of taking commands in
         self._record = Record(disk, layout.record)
         self._runner = Runner(manager, protected)
         self._keeping = Keeping(Waiting(disk, layout.waiting), manager.log)
@@ -245,14 +246,19 @@ class Operating:
         """
         for expired in self._commands.expire(time.monotonic()):
             self._tell(expired, expired=True)
-        try:
-            if not self._commands.knows(order.id):
-                check()
-            admission = self._commands.submit(order, time.monotonic())
-        except GridlinkError as error:
-            if not order.signed or self._commands.knows(order.id):  # known: the id is another command's
-                raise
-            return self._refuse(order, str(error))
+        async with self._in_order:
+            recalled, unread = await self._recalled(order.id)
+            known = recalled is not None or self._commands.knows(order.id)
+            try:
+                if unread:
+                    raise Refused(unread)
+                if not known:
+                    check()
+                admission = self._commands.submit(order, time.monotonic(), recalled)
+            except GridlinkError as error:
+                if not order.signed or known:  # known: the id is another command's
+                    raise
+                return self._refuse(order, str(error))
         if admission.outcome is not None and order.id not in self._outcomes:
             told: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
             told.set_result(_ended(admission.outcome))
@@ -264,6 +270,15 @@ class Operating:
             self._waited.add(order.id)
             await self._keeping.add(order.id, "order", spelled_order(order))
         return told
+
+    async def _recalled(self, id: str) -> tuple[Outcome | None, str]:
+        """The outcome that is on record, of a command that isn't remembered; or why that can't be told."""
+        if self._commands.knows(id):
+            return None, ""
+        try:
+            return await in_thread(lambda: self._engine.recall(id)), ""
+        except OSError as error:
+            return None, f"whether it was done before can't be told, the record can't be read: {said(error)}"
 
     def _refuse(self, order: Order, reason: str) -> asyncio.Future[Ended]:
         """A signed command that is refused: from now on that is its outcome, and told once it is on record."""

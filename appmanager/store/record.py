@@ -9,6 +9,7 @@ at the next append; no line is longer than MAX_LINE_BYTES, so that none that was
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -65,6 +66,7 @@ class Record:
 
     def __init__(self, disk: Disk, path: Path) -> None:
         self._disk, self._path = disk, path
+        self._seen_bytes = self._seen_crc = 0  # the file was whole up to there, and this was the CRC of that
 
     def append(self, entry: Entry) -> Entry:
         """Adds an entry, durably; returns it with its number and hash.
@@ -72,7 +74,7 @@ class Record:
         One whose id and kind are there already is not added again: a power cut came between it and what follows. A long
         reason is cut.
         """
-        last, known = self._mended(entry)
+        size_bytes, crc, last, known = self._mended(entry)
         if known is not None:
             return known
         number, chained = (last.number + 1, last.hash) if last is not None else (1, BEGIN)
@@ -87,12 +89,14 @@ class Record:
             file.write(line)
             file.fsync()
         self._disk.fsync_dir(self._path.parent)
+        self._seen_bytes, self._seen_crc = size_bytes + len(line), zlib.crc32(line, crc)
         return whole
 
     def find(self, id: str) -> Entry | None:
         """The last entry of a command; None where there is none. Reads the file, a line at a time."""
-        found = None
-        for _, entry in self._lines():
+        named, found = orjson.dumps(id), None
+        for body in self._bodies():
+            entry = _read(body) if named in body else None
             if entry is not None and entry.id == id:
                 found = entry
         return found
@@ -122,28 +126,48 @@ class Record:
         return last
 
     def _lines(self) -> Iterator[tuple[bytes, Entry | None]]:
+        return ((body, _read(body)) for body in self._bodies())
+
+    def _bodies(self) -> Iterator[bytes]:
         if not self._disk.kind(self._path):
             return
         with self._disk.open(self._path) as file:
             while body := file.readline(MAX_LINE_BYTES):
-                yield body, _read(body)
+                yield body
 
-    def _mended(self, entry: Entry) -> tuple[Entry | None, Entry | None]:
-        """The last entry, and the one that is to be added where it is there already. Cuts off what a power cut tore."""
+    def _mended(self, entry: Entry) -> tuple[int, int, Entry | None, Entry | None]:
+        """The size, its CRC, the last entry, and the one that is to be added where it is there already.
+
+        Cuts off what a power cut tore. What was whole at the last append is not decoded again if it is as it was.
+        """
         make_directory(self._disk, self._path.parent)
-        size_bytes, last, known, torn_bytes = 0, None, None, 0
-        for body, one in self._lines():
-            if one is None:
+        named, size_bytes, crc, torn_bytes = orjson.dumps(entry.id), 0, 0, 0
+        last: Entry | None = None
+        known: Entry | None = None
+        as_it_was = not self._seen_bytes
+        for body in self._bodies():
+            skipped = size_bytes + len(body) < self._seen_bytes and named not in body
+            one = None if skipped else _read(body)
+            if not skipped and one is None:
                 torn_bytes += len(body)
-            if torn_bytes and (one is not None or torn_bytes >= MAX_LINE_BYTES):
-                raise RecordDamaged(f"{self._path}: an entry in its middle is damaged: put the file aside")
-            if one is not None:
-                size_bytes, last = size_bytes + len(body), one
-                if (one.id, one.kind, one.module) == (entry.id, entry.kind, entry.module):
-                    known = one
+                if torn_bytes >= MAX_LINE_BYTES:
+                    raise self._damaged()
+                continue
+            if torn_bytes:
+                raise self._damaged()
+            size_bytes, crc, last = size_bytes + len(body), zlib.crc32(body, crc), one
+            as_it_was = as_it_was or (size_bytes, crc) == (self._seen_bytes, self._seen_crc)
+            if one is not None and (one.id, one.kind, one.module) == (entry.id, entry.kind, entry.module):
+                known = one
+        if not as_it_was:
+            self._seen_bytes = self._seen_crc = 0
+            return self._mended(entry)
         if torn_bytes:
             self._disk.truncate(self._path, size_bytes)
-        return last, known
+        return size_bytes, crc, last, known
+
+    def _damaged(self) -> RecordDamaged:
+        return RecordDamaged(f"{self._path}: an entry in its middle is damaged: put the file aside")
 
 
 def spelled(entry: Entry) -> bytes:

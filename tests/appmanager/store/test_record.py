@@ -11,8 +11,18 @@ import pytest
 
 from appmanager.moving import MoveOrder
 from appmanager.orders import BundleOrder, ConfigureOrder, RollbackOrder, RunOrder, UninstallOrder
+from appmanager.store import record as store_record
 from appmanager.store.disk import RealDisk
-from appmanager.store.record import BEGIN, MAX_LINE_BYTES, Entry, EntryTooLong, Record, RecordDamaged
+from appmanager.store.record import (
+    BEGIN,
+    MAX_LINE_BYTES,
+    Entry,
+    EntryTooLong,
+    Record,
+    RecordDamaged,
+    sealed,
+    spelled,
+)
 from tests.appmanager.provisioning.simulated_disk import SimulatedDisk
 
 PATH = Path("/own/record")
@@ -91,6 +101,50 @@ def test_damage_in_the_middle_stops_it_from_going_on(record: Record, tmp_path: P
     file.write_bytes(file.read_bytes().replace(b'{"id":"c1"', b'{"id":!!!!', 1))
     with pytest.raises(RecordDamaged, match="put the file aside"):
         record.append(entry(9))
+
+
+def test_what_was_read_once_is_not_decoded_again(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A board has its record for years: a command must not cost a second for it."""
+    decoded: list[bytes] = []
+    read = store_record._read
+
+    def counted(body: bytes) -> Entry | None:
+        decoded.append(body)
+        return read(body)
+
+    monkeypatch.setattr(store_record, "_read", counted)
+    for number in range(5, 25):
+        record.append(entry(number))
+    assert len(decoded) == 20
+    decoded.clear()
+    assert record.append(entry(7)).number == 8
+    assert record.find("c20") is not None
+    assert record.find("c99") is None
+    assert len(decoded) == 3
+
+
+@pytest.mark.parametrize("becomes", ["gone", "shorter", "another", "longer"])
+def test_a_record_that_was_put_aside_or_changed_meanwhile_is_read_anew(
+    record: Record, tmp_path: Path, becomes: str
+) -> None:
+    """A person may do so while the node runs."""
+    file, number = tmp_path / "record", 1
+    lines = file.read_bytes().splitlines(keepends=True)
+    match becomes:
+        case "gone":
+            file.unlink()
+        case "shorter":
+            file.write_bytes(b"".join(lines[:3]))
+            number = 4
+        case "another":
+            file.write_bytes(b"".join(lines[:-1]) + spelled(sealed(replace(entry(4), who="UXYZ", number=5, hash=""))))
+            number = 6
+        case "longer":
+            Record(RealDisk(), file).append(entry(5))
+            number = 7
+    added = record.append(entry(9))
+    assert (added.number, list(record.entries())[-1]) == (number, added)
+    assert [one.number for one in record.entries()] == list(range(1, number + 1))
 
 
 @pytest.mark.parametrize("reason", ["x" * 70_000, "\x00" * 70_000, "\U0001f4a1" * 70_000, "a\udcffb"])
