@@ -115,9 +115,9 @@ class AppManager(Children):
 
         Refused, and as it was before, where it can't run there.
         """
-        self._index(order.name)
         if not (order.force and self._is_ours(message().source)):
             return await (await self.operating()).move(order)
+        self.check_managed(order.name)
         if order.name in self.moving:
             raise Refused(f"{order.name} is on its way already: wait until it is RUNNING, then move it again")
         self.moving.add(order.name)
@@ -153,6 +153,10 @@ class AppManager(Children):
             found = await asyncio.to_thread(import_module, "appmanager.operating")  # with the first command
             self._operating = self._operating or found.Operating(self)
         return self._operating
+
+    def check_managed(self, name: str) -> None:
+        """Raises NoSuchInstance for a bundle that isn't here."""
+        self._index(name)
 
     def _index(self, name: str) -> int:
         where = next((n for n, planned in enumerate(self._planned) if planned.name == name), None)

@@ -21,7 +21,7 @@ from appmanager.packed.contents import Header
 from appmanager.packed.host_process import ask
 from appmanager.packed.names import CONTENTS
 from appmanager.preflight.preflight import preflight
-from appmanager.provisioning.blocking import in_thread
+from appmanager.provisioning.blocking import in_own_thread
 from appmanager.provisioning.machine import Kind, Step
 from appmanager.provisioning.plan import Plan
 from appmanager.receiving import Received, Receiver
@@ -66,13 +66,13 @@ class ModuleHost:
             if planned is None or planned.manifest is None:
                 raise Refused(f"{name} can't run at all: {planned.refused if planned is not None else 'it is gone'}")
             needs_mib = planned.manifest.resources.memory_mib
-            await in_thread(lambda: preflight(planned.directory, staged, memory_mib=needs_mib))
+            await in_own_thread(lambda: preflight(planned.directory, staged, memory_mib=needs_mib))
             return
         manifest = read_bundle(staged).manifest
         if manifest.name != name:
             raise Refused(f"the bundle is {manifest.name}, not {name}: say `gridlink {kind} {manifest.name}`")
         self._manager.plan_of(staged, name)
-        documents = await in_thread(partial(preflight, staged, memory_mib=manifest.resources.memory_mib))
+        documents = await in_own_thread(partial(preflight, staged, memory_mib=manifest.resources.memory_mib))
         header, checks = Header(1, name, manifest.version, "", "", {}), ALL
         if (staged / CONTENTS).exists():
             header = read_candidate(staged).header
@@ -82,7 +82,7 @@ class ModuleHost:
         older = plan.order.older or kind is Kind.ROLLBACK
         addresses = {*documents, *manifest.uses}
         site = await look(self._manager.registry, self._manager.planned, name, addresses, older)
-        await in_thread(lambda: verify(checks, candidate, ask(), site))
+        await in_own_thread(lambda: verify(checks, candidate, ask(), site))
 
     async def snapshot(self, plan: Plan) -> bytes | None:
         """See Host. Its node writes the checkpoint, and the engine finds it in its place."""

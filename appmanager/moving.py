@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from appmanager.orders import EXPIRES_S, Signature
+from appmanager.orders import EXPIRES_S, Id, Signature, Who
 from gridlink.errors import Refused
 from gridlink.node.plan import CHOSEN, NODEMANAGER, NODEMANAGER_ENTRY, Planned, Policy, trusted
 
@@ -24,8 +24,8 @@ class MoveOrder:
     into: str = ""
     reason: str = ""
     force: bool = False
-    id: str = ""
-    who: str = ""
+    id: Id = ""
+    who: Who = ""
     expires_s: float = EXPIRES_S
     signature: Signature | None = None
 

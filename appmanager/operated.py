@@ -124,7 +124,7 @@ class Operated(Module[Config]):
     async def logs(self, order: LogsOrder) -> Logs:
         """What the processes of this machine have logged, also those that have ended."""
         from appmanager.log_reading import read  # noqa: PLC0415 - where somebody looks
-        from appmanager.provisioning.blocking import in_thread  # noqa: PLC0415
+        from appmanager.provisioning.blocking import in_own_thread  # noqa: PLC0415
 
         directory = Path(self.config.managed) / ".gridlink" / "logs"
-        return await in_thread(lambda: read(directory, order))
+        return await in_own_thread(lambda: read(directory, order))

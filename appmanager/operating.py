@@ -9,7 +9,9 @@ import asyncio
 import secrets
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +36,7 @@ from appmanager.orders import (
 )
 from appmanager.packed.limits import limits_on
 from appmanager.permission import asker_of
-from appmanager.provisioning.blocking import in_thread, said
+from appmanager.provisioning.blocking import in_own_thread, in_thread, said
 from appmanager.provisioning.commands import Answer, Commands
 from appmanager.provisioning.engine import Engine
 from appmanager.provisioning.machine import End, Kind, Step
@@ -69,7 +71,8 @@ class Operating:
         self._engine = Engine(
             disk, layout, self._host, protected=protected, limits=lambda: limits_on(managed), report=self._report
         )
-        self._commands = Commands(recall=self._engine.recall)
+        self._commands = Commands()
+        self._in_order = asyncio.Lock()  # of taking commands in
         self._record = Record(disk, layout.record)
         self._runner = Runner(manager, protected)
         self._keeping = Keeping(Waiting(disk, layout.waiting), manager.log)
@@ -114,8 +117,6 @@ class Operating:
     async def uninstall(self, order: UninstallOrder) -> Ended:
         """Remove."""
         asker = await asker_of(self._manager, "uninstall", order)
-        if not self._commands.knows(order.id):  # who asks again gets the outcome
-            self._runner.check(order.module, "uninstall", order.yes)
         known = Order(
             order.id,
             Kind.UNINSTALL,
@@ -125,7 +126,7 @@ class Operating:
             signed=asker.nkey,
             expires_s=order.expires_s,
         )
-        return await self._ask(known, order.dry_run)
+        return await self._ask(known, order.dry_run, lambda: self._runner.check(order.module, "uninstall", order.yes))
 
     async def rollback(self, order: RollbackOrder) -> Ended:
         """Back to a version that is kept."""
@@ -160,15 +161,18 @@ class Operating:
         return await _in_time(told, Ended(order.id, module, word, "under way"))
 
     async def move(self, order: MoveOrder) -> Managed:
-        """Another mode, see AppManager.move. Raises Busy, Refused."""
+        """Another mode, see AppManager.move. Raises Busy, NoSuchInstance, Refused."""
         asker, name = await asker_of(self._manager, "move", order), order.name
+        if asker.nkey and not order.id:
+            raise Refused(f"move of {name}: expected an id in a signed command, by which it is done once, got none")
 
         async def do() -> str:
             await self._manager.moved(order)
             return ""
 
         known_as = order.id or secrets.token_hex(8)
-        told = await self._runs.run("move", known_as, name, asker, lambda: None, do)
+        check = partial(self._manager.check_managed, name)
+        told = await self._runs.run("move", known_as, name, asker, check, do)
         ended, planned = await asyncio.shield(told), self._manager.find(name)
         if ended.end != "done" or planned is None:
             raise Refused(ended.reason or f"{name} isn't managed any more")
@@ -176,7 +180,7 @@ class Operating:
 
     async def history(self, order: HistoryOrder) -> History:
         """The record. Raises RecordDamaged with the line."""
-        return await in_thread(lambda: self._history(order))
+        return await in_own_thread(lambda: self._history(order))
 
     def _history(self, order: HistoryOrder) -> History:
         verified = None
@@ -214,6 +218,7 @@ class Operating:
 
     async def _resubmit(self, order: Order) -> None:
         """A command that waited: if it has ended it is on record, and isn't done again."""
+        self._waited.add(order.id)
         try:
             told = await self._submit(order)
         except GridlinkError as error:
@@ -222,22 +227,39 @@ class Operating:
             if not told.done():
                 self._manager.log.warning("%s %s waited when its node ended: it goes on", order.kind, order.module)
                 return
+        self._waited.discard(order.id)
         await self._keeping.remove(order.id)
 
-    async def _ask(self, order: Order, dry_run: bool = False) -> Ended:
+    async def _ask(self, order: Order, dry_run: bool = False, check: Callable[[], None] = lambda: None) -> Ended:
         if dry_run:
+            check()
             plan, steps = await self._engine.dry_run(order)
             names = tuple(step.value for step in steps)
             return Ended(order.id, order.module, order.kind.value, "dry run", was=plan.was, steps=names)
-        known = await self._submit(order)
+        known = await self._submit(order, check)
         return await _in_time(known, Ended(order.id, order.module, order.kind.value, "under way"))
 
-    async def _submit(self, order: Order) -> asyncio.Future[Ended]:
-        """Its outcome, when there is one. Where it waits, it is on the disk when this returns. Raises Busy, Refused."""
+    async def _submit(self, order: Order, check: Callable[[], None] = lambda: None) -> asyncio.Future[Ended]:
+        """Its outcome, when there is one. Where it waits, it is on the disk when this returns.
+
+        Raises Busy, Refused, and what `check` raises of a command that is new; of a signed one that is its outcome.
+        """
         for expired in self._commands.expire(time.monotonic()):
             self._tell(expired, expired=True)
-        admission = self._commands.submit(order, time.monotonic())
-        if admission.outcome is not None:
+        async with self._in_order:
+            recalled, unread = await self._recalled(order.id)
+            known = recalled is not None or self._commands.knows(order.id)
+            try:
+                if unread:
+                    raise Refused(unread)
+                if not known:
+                    check()
+                admission = self._commands.submit(order, time.monotonic(), recalled)
+            except GridlinkError as error:
+                if not order.signed or known:  # known: the id is another command's
+                    raise
+                return self._refuse(order, str(error))
+        if admission.outcome is not None and order.id not in self._outcomes:
             told: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
             told.set_result(_ended(admission.outcome))
             return told
@@ -247,6 +269,26 @@ class Operating:
         if admission.answer is Answer.WAIT:
             self._waited.add(order.id)
             await self._keeping.add(order.id, "order", spelled_order(order))
+        return told
+
+    async def _recalled(self, id: str) -> tuple[Outcome | None, str]:
+        """The outcome that is on record, of a command that isn't remembered; or why that can't be told."""
+        if self._commands.knows(id):
+            return None, ""
+        try:
+            return await in_thread(lambda: self._engine.recall(id)), ""
+        except OSError as error:
+            return None, f"whether it was done before can't be told, the record can't be read: {said(error)}"
+
+    def _refuse(self, order: Order, reason: str) -> asyncio.Future[Ended]:
+        """A signed command that is refused: from now on that is its outcome, and told once it is on record."""
+        self._commands.refused(order, Outcome(order.id, order.module, order.kind, End.REFUSED, reason))
+        told = self._outcomes[order.id] = asyncio.get_running_loop().create_future()
+
+        async def record() -> None:
+            self._tell(await self._engine.refuse(order, reason))
+
+        self._manager.tasks.spawn(record(), name=f"{order.kind} {order.module}")
         return told
 
     async def _carry(self, order: Order | None) -> None:
@@ -260,8 +302,7 @@ class Operating:
     async def _carried_out(self, order: Order) -> Outcome:
         moving = self._manager.moving
         if order.module in moving:
-            reason = "something else is being done to it: ask again when that has ended"
-            return Outcome(order.id, order.module, order.kind, End.REFUSED, reason)
+            return await self._engine.refuse(order, "something else is being done to it: ask again when that has ended")
         moving.add(order.module)
         try:
             return await self._engine.run(order)

@@ -7,11 +7,17 @@ answer is the same. Where the site lists operators, one of them has to have sign
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from gridlink.manifest import Name
 
 EXPIRES_S = 600.0
+Id = Annotated[str, msgspec.Meta(max_length=64)]
+Who = Annotated[str, msgspec.Meta(max_length=128)]
+Digest = Annotated[str, msgspec.Meta(max_length=128)]
+"""Bounded, since each is in a line of the record."""
 Word = Literal["install", "update", "configure", "uninstall", "rollback", "start", "stop", "restart", "kill", "move"]
 
 
@@ -32,14 +38,14 @@ class BundleOrder:
     newer version runs. `dry_run`: says what would be done, and does nothing.
     """
 
-    id: str
+    id: Id
     module: Name
-    digest: str
+    digest: Digest
     source: str
     settings: dict[str, Any] | None = None
     config: dict[str, Any] | None = None
     older: bool = False
-    who: str = ""
+    who: Who = ""
     expires_s: float = EXPIRES_S
     dry_run: bool = False
     signature: Signature | None = None
@@ -49,11 +55,11 @@ class BundleOrder:
 class ConfigureOrder:
     """Other values: single `settings` by dotted names, or `config`, a document in place of config.json."""
 
-    id: str
+    id: Id
     module: Name
     settings: dict[str, Any] | None = None
     config: dict[str, Any] | None = None
-    who: str = ""
+    who: Who = ""
     expires_s: float = EXPIRES_S
     dry_run: bool = False
     signature: Signature | None = None
@@ -63,11 +69,11 @@ class ConfigureOrder:
 class UninstallOrder:
     """Remove a module; with `purge` its own files too. `yes`: also where it is the last door to the outside."""
 
-    id: str
+    id: Id
     module: Name
     purge: bool = False
     yes: bool = False
-    who: str = ""
+    who: Who = ""
     expires_s: float = EXPIRES_S
     dry_run: bool = False
     signature: Signature | None = None
@@ -77,11 +83,11 @@ class UninstallOrder:
 class RollbackOrder:
     """Back to a version that is kept: the last one, or `to`; with its state, or the present one (`keep_state`)."""
 
-    id: str
+    id: Id
     module: Name
     to: str = ""
     keep_state: bool = False
-    who: str = ""
+    who: Who = ""
     expires_s: float = EXPIRES_S
     signature: Signature | None = None
     dry_run: bool = False
@@ -91,10 +97,10 @@ class RollbackOrder:
 class RunOrder:
     """Start, stop, restart or kill a module, until the next start of its node. `yes`: as for uninstall."""
 
-    id: str
+    id: Id
     module: Name
     yes: bool = False
-    who: str = ""
+    who: Who = ""
     expires_s: float = EXPIRES_S
     signature: Signature | None = None
     dry_run: bool = False

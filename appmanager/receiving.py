@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appmanager.packed.limits import limits_on
-from appmanager.provisioning.blocking import in_thread
+from appmanager.provisioning.blocking import in_own_thread
 from appmanager.provisioning.local_file import receive_file
 from appmanager.provisioning.plan import Order, Plan
 from appmanager.store.disk import Disk
@@ -37,8 +37,9 @@ class Receiver:
             await self._fetch(order, reference, into)
             return
         source = Path(order.source)
-        coming = _Coming(order, await in_thread(lambda: _size_of(source)), self._received)
-        await receive_file(self._disk, source, into, order.digest, progress=coming.has_come)
+        coming = _Coming(order, await in_own_thread(lambda: _size_of(source)), self._received)
+        free_bytes = limits_on(Path(self._manager.config.managed)).free_bytes
+        await receive_file(self._disk, source, into, order.digest, free_bytes=free_bytes, progress=coming.has_come)
 
     async def _fetch(self, order: Order, reference: Reference, into: Path) -> None:
         manager = self._manager

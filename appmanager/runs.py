@@ -9,7 +9,8 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from appmanager.keeping import Keeping
 from appmanager.orders import Ended, Word
@@ -45,7 +46,8 @@ class Runs:
     ) -> asyncio.Future[Ended]:
         """Has it done, once an id; its outcome. `do` says why it failed, or nothing.
 
-        Raises Busy, what `check` raises, and Refused: the id is another command's.
+        Raises Busy, what `check` raises, and Refused: the id is another command's. A signed one that is refused has
+        that as its outcome, on record: whoever sends its bytes again, when it could be done, gets the same.
         """
         recalled = await self._recalled(id) if id not in self._known else None
         known = self._known.get(id)
@@ -57,19 +59,27 @@ class Runs:
             _same(id, (word, module), (recalled.kind, recalled.module))
             told.set_result(_ended(recalled, word))
             return told
-        check()
-        if module in self._manager.moving:
-            raise Busy(f"{module}: another command is being carried out: wait for its end")
+        entry = Entry(id, word, module, "done", who=asker.who, signed=asker.nkey)
+        try:
+            check()
+            if module in self._manager.moving:
+                raise Busy(f"{module}: another command is being carried out: wait for its end")
+        except GridlinkError as error:
+            if not asker.nkey:
+                raise
+            work = self._end(_with(entry, "refused", str(error)), word, told)
+        else:
+            self._manager.moving.add(module)
+            work = self._run(entry, word, do, told)
         self._known[id] = word, module, told
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
-        self._manager.moving.add(module)
-        entry = Entry(id, word, module, "done", who=asker.who, signed=asker.nkey)
-        self._manager.tasks.spawn(self._run(entry, do, told), name=f"{word} {module}")
+        self._manager.tasks.spawn(work, name=f"{word} {module}")
         return told
 
-    async def _run(self, entry: Entry, do: Callable[[], Awaitable[str]], told: asyncio.Future[Ended]) -> None:
-        word: Word = entry.kind  # type: ignore[assignment]
+    async def _run(
+        self, entry: Entry, word: Word, do: Callable[[], Awaitable[str]], told: asyncio.Future[Ended]
+    ) -> None:
         try:
             kept = {
                 "id": entry.id,
@@ -87,9 +97,13 @@ class Runs:
             reason = said(error)
         finally:
             self._manager.moving.discard(entry.module)
-        outcome: Literal["done", "refused"] = "refused" if reason else "done"
-        unrecorded = await self._on_record(_with(entry, outcome, reason))
-        told.set_result(Ended(entry.id, entry.module, word, outcome, "; ".join(filter(None, (reason, unrecorded)))))
+        await self._end(_with(entry, "refused" if reason else "done", reason), word, told)
+
+    async def _end(self, entry: Entry, word: Word, told: asyncio.Future[Ended]) -> None:
+        """It is on record before it is told."""
+        unrecorded = await self._on_record(entry)
+        ended = _ended(entry, word)
+        told.set_result(replace(ended, reason="; ".join(filter(None, (entry.reason, unrecorded)))))
 
     async def cut_off(self, document: dict[str, Any]) -> None:
         """Puts on record what a former AppManager had begun, if it had not."""

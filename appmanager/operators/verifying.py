@@ -10,7 +10,7 @@ from appmanager.operators.deciding import decide
 from appmanager.operators.genuine import genuine
 from appmanager.operators.signed import Signable, Target
 from appmanager.orders import Signature
-from appmanager.provisioning.blocking import in_thread
+from appmanager.provisioning.blocking import in_own_thread
 from gridlink.proxies.site import Operator
 
 
@@ -25,4 +25,4 @@ async def operator_of(
     listed = {one.nkey: one.name for one in operators}
     if not listed:
         return ""
-    return await in_thread(partial(decide, listed, type, command, signature, target, time.time(), genuine))
+    return await in_own_thread(partial(decide, listed, type, command, signature, target, time.time(), genuine))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from gridlink.errors import GridlinkError
@@ -13,8 +14,23 @@ T = TypeVar("T")
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """Does blocking work in a thread. Cancelled, it waits for its end first: no two threads work on one module."""
-    task = asyncio.get_running_loop().run_in_executor(None, work)
+    """Does short blocking work, the journal's say, in a thread. Cancelled, it waits for its end first.
+
+    So no two threads work on one module.
+    """
+    return await _ended(asyncio.get_running_loop().run_in_executor(None, work))
+
+
+async def in_own_thread(work: Callable[[], T]) -> T:
+    """The same for work that may take long, or for ever: in a thread of its own, so that no journal waits for it."""
+    executor = ThreadPoolExecutor(1, thread_name_prefix="gridlink-slow")
+    try:
+        return await _ended(asyncio.get_running_loop().run_in_executor(executor, work))
+    finally:
+        executor.shutdown(wait=False)
+
+
+async def _ended(task: asyncio.Future[T]) -> T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

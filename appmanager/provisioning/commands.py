@@ -8,7 +8,6 @@ sender wanted is not carried out any more. Time is the machine's monotonic clock
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -45,24 +44,26 @@ class _Waiting:
 
 
 class Commands:
-    """Of one managed directory. `recall` looks an id up in what is on record, for those that aren't remembered here."""
+    """Of one managed directory."""
 
-    def __init__(self, recall: Callable[[str], Outcome | None], remembered: int = REMEMBERED) -> None:
-        self._recall, self._remembered = recall, remembered
+    def __init__(self, remembered: int = REMEMBERED) -> None:
+        self._remembered = remembered
         self._current: dict[str, Order] = {}  # by module
         self._waiting: dict[str, deque[_Waiting]] = {}
         self._ended: OrderedDict[str, tuple[Order | None, Outcome]] = OrderedDict()
 
-    def submit(self, order: Order, now_s: float) -> Admission:
-        """Takes a command in. Raises Busy: too many wait for that module; Refused: the id is another command's."""
+    def submit(self, order: Order, now_s: float, recalled: Outcome | None = None) -> Admission:
+        """Takes a command in. `recalled`: its outcome that is on record, for one that isn't remembered here.
+
+        Raises Busy: too many wait for that module; Refused: the id is another command's.
+        """
         known = self._known(order.id)
         if known is not None:
             _same(known, order)
             return Admission(Answer.KNOWN)
         ended = self._ended.get(order.id)
-        if ended is None:
-            recalled = self._recall(order.id)
-            ended = None if recalled is None else (None, recalled)
+        if ended is None and recalled is not None:
+            ended = None, recalled
         if ended is not None:
             first, outcome = ended
             _same(first, order) if first is not None else _alike(outcome, order)
@@ -75,6 +76,10 @@ class Commands:
             raise Busy(f"{order.module}: {len(waiting)} commands wait already: ask again when some are done")
         waiting.append(_Waiting(order, now_s + order.expires_s))
         return Admission(Answer.WAIT)
+
+    def refused(self, order: Order, outcome: Outcome) -> None:
+        """A command that `submit` did not take in has ended all the same: who sends it again gets that."""
+        self._remember(order, outcome)
 
     def ended(self, outcome: Outcome, now_s: float) -> tuple[list[Outcome], Order | None]:
         """A command has ended: those that expired while they waited (they end too), and the next one to carry out."""
@@ -110,8 +115,8 @@ class Commands:
         return list(self._current.values())
 
     def knows(self, id: str) -> bool:
-        """Whether a command came before."""
-        return id in self._ended or self._known(id) is not None or self._recall(id) is not None
+        """Whether a command came before, and is remembered here."""
+        return id in self._ended or self._known(id) is not None
 
     def _known(self, id: str) -> Order | None:
         here = [*self._current.values(), *(one.order for queue in self._waiting.values() for one in queue)]

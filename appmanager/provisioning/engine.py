@@ -69,6 +69,10 @@ class Engine:
         """The plan and the steps of an order, without doing any of it. Raises Refused, as `run` would be."""
         return await in_thread(lambda: self._planner.plan(order)), STEPS[order.kind]
 
+    async def refuse(self, order: Order, reason: str) -> Outcome:
+        """The outcome of an order that isn't carried out, on record: sent again later, it gets that."""
+        return await self._ended(Outcome(order.id, order.module, order.kind, End.REFUSED, reason), order, {})
+
     async def put_on_record(self, entry: Entry) -> None:
         """Also what others have done to modules. Raises OSError, RecordDamaged."""
         await self._alone(lambda: self._record.append(entry))
@@ -87,7 +91,7 @@ class Engine:
             plan = await in_thread(lambda: self._planner.plan(order))
             await self._alone(lambda: self._begin(plan))
         except (GridlinkError, OSError) as error:
-            return await self._ended(Outcome(order.id, order.module, order.kind, End.REFUSED, said(error)), order, {})
+            return await self.refuse(order, said(error))
         outcome = await Carrying(self._tools, plan, partial(self._change, plan)).carry_out()
         if outcome.end is End.BROKEN:
             return outcome  # the journal stays: whoever mends it knows the end, and puts it on record

@@ -221,6 +221,16 @@ async def test_a_failing_update_leaves_the_old_version_with_its_state(managed: P
         assert await counted(node, "add") == ("1.0.0", len(FAILING) + 1)
 
 
+async def test_where_the_record_can_not_be_read_a_command_is_refused_with_that(managed: Path) -> None:
+    """Whether it was done before can't be told then."""
+    (managed / ".gridlink" / "record").mkdir(parents=True)
+    async with running(managed) as node:
+        await node.all_running("lamp")
+        status, _, err = await gridlink(managed, "uninstall", "lamp")
+        assert (status, "the record can't be read: Is a directory" in err) == (1, True), err
+        assert node.registry.find(name="lamp")
+
+
 @pytest.mark.slow
 async def test_a_directory_that_was_emptied_still_starts(managed: Path, tmp_path: Path) -> None:
     """Or the last `uninstall` would be one from which nobody comes back."""

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from appmanager.moving import MoveOrder
 from appmanager.operators.signed import Target
 from appmanager.operators.signing import sign
-from appmanager.orders import Ended, RunOrder
+from appmanager.orders import Ended, RunOrder, UninstallOrder, Word
 from gridlink.errors import AccessDenied, NoSuchInstance, Refused
 from gridlink.testing import eventually
 from tests.acceptance.running import Running, bundle, good, running
@@ -120,6 +121,55 @@ async def test_a_signed_command_that_somebody_repeats_is_not_done_again(managed:
         assert (await ask(order, target, time.time())).end == "done"
         assert pid_of(node) == pid
         assert [entry["id"] for entry in await recorded(managed)] == ["once"]
+
+
+async def test_a_signed_command_that_was_refused_is_not_done_when_somebody_sends_it_again(
+    managed: Path, tmp_path: Path, maria: Person
+) -> None:
+    """What could not be done then may be possible later, when nobody wants it any more."""
+    lists(managed, maria)
+    key, file = ("--operator-key", maria.seed_file), await packed(tmp_path, "1.0.0")
+    async with running(managed) as node:
+        await node.all_running("lamp")
+        manager = node.registry.find(role="appmanager")[0]
+        target = Target("site", manager.machine, manager.instance)
+        orders: dict[Word, UninstallOrder | RunOrder | MoveOrder] = {
+            "uninstall": UninstallOrder("1", "counter", purge=True),
+            "stop": RunOrder("2", "counter"),
+            "move": MoveOrder("counter", "fork", id="3"),
+        }
+        signed = {
+            word: replace(order, signature=sign(word, order, target, maria.seed_file, time.time()))
+            for word, order in orders.items()
+        }
+
+        async def refused(word: Word) -> str:
+            try:
+                found = await node.sender.request(manager.instance, word, signed[word], timeout_s=30)
+            except Refused as error:
+                return str(error)
+            assert found["end"] == "refused"
+            return str(found["reason"])
+
+        before = {word: await refused(word) for word in orders}
+        assert all("counter" in reason for reason in before.values())
+        await done(managed, *key, "install", file)
+        assert {word: await refused(word) for word in orders} == before
+        assert await counted(node) == ("1.0.0", 0)
+        status, _, err = await gridlink(managed, *key, "stop", "appmanager")
+        assert (status, "runs this node" in err) == (1, True), err
+        nameless = MoveOrder("counter", "fork")
+        with pytest.raises(Refused, match="expected an id"):
+            await node.sender.request(
+                manager.instance,
+                "move",
+                replace(nameless, signature=sign("move", nameless, target, maria.seed_file, time.time())),
+                timeout_s=30,
+            )
+        entries = await recorded(managed)
+        kinds = [(entry["kind"], entry["outcome"]) for entry in entries]
+        assert kinds == [*((word, "refused") for word in orders), ("install", "done"), ("stop", "refused")]
+        assert {entry["who"] for entry in entries} == {"maria"}
 
 
 def pid_of(node: Running) -> int:

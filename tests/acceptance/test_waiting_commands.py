@@ -12,6 +12,11 @@ import pytest
 
 from appmanager.orders import BundleOrder, ConfigureOrder, Ended
 from appmanager.packed.about import about
+from appmanager.provisioning.machine import Kind
+from appmanager.provisioning.plan import Order, spelled_order
+from appmanager.store.disk import RealDisk
+from appmanager.store.layout import Layout
+from appmanager.store.waiting import Waiting
 from appmanager.transfer.putting import put
 from gridlink.bus.durable.jetstream import JetStream
 from gridlink.bus.nats import NatsBus
@@ -52,6 +57,26 @@ async def test_what_waits_when_the_node_is_killed_is_done_once_and_nobody_has_to
         again: Ended = await node.sender.request(manager, "configure", configure, reply=Ended, timeout_s=5)
         assert again.end == "done"
         assert [line["id"] for line in _record(managed)][1:] == ["first", "second"]
+
+
+async def test_what_waited_alone_is_done_and_kept_no_more(tmp_path: Path) -> None:
+    """The one before it had ended when the power went: it need not wait again, and its file must go all the same."""
+    managed = tmp_path / "managed"
+    for name in ("lamp", "meter"):
+        bundle(managed, name, good(name))
+    waiting = Layout(managed).waiting
+    for number, name in enumerate(("lamp", "meter", "lamp")):
+        order = Order(str(number), Kind.UNINSTALL, name, who="desk")
+        Waiting(RealDisk(), waiting).add(order.id, "order", spelled_order(order))
+    assert len(list(waiting.iterdir())) == 3
+    async with running(managed) as node:
+        await eventually(lambda: not list(waiting.iterdir()), timeout_s=20)
+        assert {(line["id"], line["outcome"]) for line in _record(managed)} == {
+            ("0", "done"),
+            ("1", "done"),
+            ("2", "refused"),
+        }
+        assert not node.registry.find(name="lamp")
 
 
 async def _sent(node: Running, file: Path) -> str:

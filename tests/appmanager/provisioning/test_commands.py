@@ -28,7 +28,7 @@ def done(one: Order) -> Outcome:
 
 def test_the_same_id_with_other_content_is_refused() -> None:
     """Two programs that number their commands from 1 must not take each other's outcome for theirs."""
-    commands = Commands(lambda _: None)
+    commands = Commands()
     assert commands.submit(order("1"), 0.0).answer is Answer.START
     with pytest.raises(Refused, match="another command"):
         commands.submit(order("1", "meter"), 0.0)
@@ -37,7 +37,7 @@ def test_the_same_id_with_other_content_is_refused() -> None:
 
 def test_a_queue_is_bounded() -> None:
     """A program that goes wild must not fill the memory of a board."""
-    commands = Commands(lambda _: None)
+    commands = Commands()
     for number in range(WAITING_MOST + 1):
         commands.submit(order(str(number)), 0.0)
     with pytest.raises(Busy):
@@ -47,10 +47,10 @@ def test_a_queue_is_bounded() -> None:
 def test_what_was_forgotten_is_looked_up_on_record() -> None:
     """Months later the link comes back, and so does the message."""
     outcome = done(order("old"))
-    commands = Commands({"old": outcome}.get)
-    assert commands.submit(order("old"), 0.0) == Admission(Answer.ENDED, outcome)
+    commands = Commands()
+    assert commands.submit(order("old"), 0.0, outcome) == Admission(Answer.ENDED, outcome)
     with pytest.raises(Refused, match="another command"):
-        commands.submit(order("old", "meter"), 0.0)
+        commands.submit(order("old", "meter"), 0.0, outcome)
 
 
 class Asked(RuleBasedStateMachine):
@@ -59,7 +59,7 @@ class Asked(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.record: dict[str, Outcome] = {}
-        self.commands = Commands(self.record.get, remembered=2)
+        self.commands = Commands(remembered=2)
         self.now_s, self.count = 0.0, 0
         self.asked: dict[str, tuple[Order, float]] = {}
         self.started: list[str] = []
@@ -84,7 +84,7 @@ class Asked(RuleBasedStateMachine):
         self.count += 1
         one = order(str(self.count), module, expires_s)
         try:
-            answer = self.commands.submit(one, self.now_s).answer
+            answer = self.commands.submit(one, self.now_s, self.record.get(one.id)).answer
         except Busy:
             assert len(self.queue[module]) >= WAITING_MOST
             return
@@ -100,7 +100,7 @@ class Asked(RuleBasedStateMachine):
     @rule(data=st.data())
     def ask_again(self, data: st.DataObject) -> None:
         one, _ = self.asked[data.draw(st.sampled_from(sorted(self.asked)))]
-        found = self.commands.submit(one, self.now_s)
+        found = self.commands.submit(one, self.now_s, self.record.get(one.id))
         if one.id in self.record:
             assert found == Admission(Answer.ENDED, self.record[one.id])
         else:

@@ -101,13 +101,14 @@ class Desk:
         self.host = Gated(disk, glbs)
         self.host.boot()
         self.engine = Engine(disk, LAYOUT, self.host, versions_kept=KEPT)
-        self.commands = Commands(self.engine.recall)
+        self.commands = Commands()
         self.tasks: set[asyncio.Task[None]] = set()
         self.told: list[Outcome] = []
 
     def submit(self, order: Order) -> tuple[Answer, Outcome | None]:
         self.told += self.commands.expire(self.now_s)
-        admission = self.commands.submit(order, self.now_s)
+        recalled = None if self.commands.knows(order.id) else self.engine.recall(order.id)
+        admission = self.commands.submit(order, self.now_s, recalled)
         if admission.answer is Answer.START:
             task = asyncio.ensure_future(self._carry(order))  # noqa: TID251
             self.tasks.add(task)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from appmanager.provisioning.local_file import CHUNK_BYTES, receive_file
+from appmanager.provisioning.blocking import in_own_thread, in_thread
+from appmanager.provisioning.local_file import CHUNK_BYTES, MOST_BYTES, receive_file
 from appmanager.provisioning.pace import Pace
 from appmanager.store.disk import RealDisk
 from appmanager.store.incoming import Incoming, forget, forget_but, progress_of
@@ -86,6 +91,68 @@ async def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     """The operator's machine is another one than the board."""
     with pytest.raises(Refused, match="can't be read on this machine: No such file"):
         await receive_file(RealDisk(), tmp_path / "none.glb", tmp_path / "to.glb", "d")
+
+
+@pytest.mark.parametrize("what", ["pipe", "directory", "device", "socket"])
+async def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path, what: str) -> None:
+    """Opening a pipe waits for its writer, and `/dev/zero` has no end: both would hold up the board's provisioning."""
+    path = tmp_path / "it.glb"
+    match what:
+        case "pipe":
+            os.mkfifo(path)
+        case "directory":
+            path.mkdir()
+        case "device":
+            path = Path("/dev/zero")
+        case "socket":
+            path.symlink_to(tmp_path / "socket")
+            with socket.socket(socket.AF_UNIX) as bound:
+                bound.bind(str(tmp_path / "socket"))
+    why = "can't be read" if what == "socket" else f"is no file but a {what}"
+    async with asyncio.timeout(5):
+        with pytest.raises(Refused, match=why):
+            await receive_file(RealDisk(), path, tmp_path / "in" / "to.glb", "d")
+    assert not (tmp_path / "in").exists()
+
+
+async def test_a_file_that_is_too_long_or_has_no_room_is_refused(tmp_path: Path) -> None:
+    """Before the disk is full."""
+    source, into = tmp_path / "lamp.glb", tmp_path / "in" / "lamp.glb"
+    source.write_bytes(BODY)
+    with pytest.raises(Refused, match="are free: make room"):
+        await receive_file(RealDisk(), source, into, "d", free_bytes=len(BODY) - 1)
+    await receive_file(RealDisk(), source, into, "d", free_bytes=len(BODY))
+    os.truncate(source, MOST_BYTES + 1)
+    with pytest.raises(Refused, match="expected at most"):
+        await receive_file(RealDisk(), source, into, "d")
+
+
+async def test_a_file_that_grows_meanwhile_is_taken_as_long_as_it_was(tmp_path: Path) -> None:
+    """A log, given by mistake, has no end either."""
+    source, into = tmp_path / "lamp.glb", tmp_path / "in" / "lamp.glb"
+    source.write_bytes(BODY * 2)
+
+    def grow(received_bytes: int) -> None:
+        with source.open("ab") as file:
+            file.write(BODY)
+
+    async with asyncio.timeout(5):
+        await receive_file(RealDisk(), source, into, "d", progress=grow)
+    assert into.read_bytes() == BODY * 2
+
+
+async def test_slow_work_does_not_hold_up_short_work() -> None:
+    """Log readers and preflights that hang must not keep a journal from being written."""
+    gate = threading.Event()
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    slow = [loop.create_task(in_own_thread(gate.wait)) for _ in range(3)]
+    try:
+        async with asyncio.timeout(5):
+            assert await in_thread(lambda: "written") == "written"
+    finally:
+        gate.set()
+        assert await asyncio.gather(*slow) == [True] * 3
 
 
 def test_a_pace_is_kept_on_the_average() -> None:
