@@ -16,6 +16,7 @@ from appmanager.children import UNPLANNED_GRACE_S, Child, Children, apart
 from appmanager.moving import MoveOrder, as_running, destination
 from appmanager.provisioning.pending import pending
 from appmanager.telling import keep_told
+from gridlink.codec import encode
 from gridlink.contract import Topic
 from gridlink.errors import GridlinkError, ManagedDirectoryInvalid, NoSuchInstance, Refused
 from gridlink.health import TOPIC, ModuleCrashed, ModuleHung
@@ -115,7 +116,7 @@ class AppManager(Children):
 
         Refused, and as it was before, where it can't run there.
         """
-        if not (order.force and self._is_ours(message().source)):
+        if not (order.force and self._is_ours(order)):
             return await (await self.operating()).move(order)
         self.check_managed(order.name)
         if order.name in self.moving:
@@ -126,10 +127,13 @@ class AppManager(Children):
         finally:
             self.moving.discard(order.name)
 
-    def _is_ours(self, instance: str) -> bool:
-        """Whether it is a NodeManager that this AppManager has started: those move what hangs, and sign nothing."""
-        return any(
-            "host" in entry.requests for entry in self.registry.find(instance=instance, managed_by=self.instance)
+    def _is_ours(self, order: MoveOrder) -> bool:
+        """Whether a NodeManager asks that this AppManager has started: those move what hangs, and sign nothing."""
+        asked = message()
+        found = self.registry.find(instance=asked.source, managed_by=self.instance)
+        content, node = encode([order.name, order.mode, order.reason]), asked.source.partition("@")[2]
+        return any("host" in entry.requests for entry in found) and self.hosting.warrants.holds(
+            node, self.instance, "move", content, asked.id
         )
 
     async def moved(self, order: MoveOrder) -> Managed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from gridlink.codec import encode
 from gridlink.errors import GridlinkError, ModuleInvalid, NoSuchInstance
 from gridlink.lifecycle import State
 from gridlink.node.plan import NODEMANAGER, Planned
@@ -65,18 +66,23 @@ class NodeChild:
             await self._nodemanager_gone()
 
     async def _host(self) -> None:
-        order = {
+        order = {  # in the order of HostOrder, whose bytes are what the warrant is for
             "directory": str(self._planned.directory),
             "data_dir": str(self._manager.data_dir.parent / self._planned.name),
             "managed_by": [self._manager.instance],
             "note": self._planned.note,
             "follows": self._follows,
         }
-        hosted = await self._manager.bus.request(self._nodemanager, "host", order, timeout_s=HOST_WITHIN_S)
+        hosted = await self._order("host", order, HOST_WITHIN_S)
         self.state, self.reason = State(hosted["state"]), hosted["reason"]
         self._needs_process = hosted["needs_process"]
         if self.state is State.RUNNING:
             self._follows = ""
+
+    async def _order(self, what: str, payload: Any, within_s: float) -> Any:
+        to, node = self._nodemanager, self._nodemanager.partition("@")[2]
+        warrant = self._manager.hosting.warrants.of(node, to, what, encode(payload))
+        return await self._manager.bus.request(to, what, payload, timeout_s=within_s, id=warrant)
 
     async def _nodemanager_gone(self) -> None:
         if not self._manager.registry.find(instance=self._nodemanager):
@@ -113,6 +119,6 @@ class NodeChild:
 
     async def _release(self, within_s: float) -> None:
         try:
-            await self._manager.bus.request(self._nodemanager, "release", self._planned.name, timeout_s=within_s)
+            await self._order("release", self._planned.name, within_s)
         except NoSuchInstance:
             self._manager.log.info("%s is gone with its NodeManager", self._planned.name)

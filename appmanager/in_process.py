@@ -94,7 +94,8 @@ class ProcessChild:
             if self._user:
                 settings, user = self._as_user(self._user, settings)
             limits = words(self._manifest.resources, user)
-            self._link.spawn(self.name, self._planned.mode, limits, settings)
+            keys = self._manager.hosting.warrants.for_child(self._node)
+            self._link.spawn(self.name, self._planned.mode, limits, settings, keys)
         taken_over, self._runs_already = self._runs_already, False
         seen = self._manager.tasks.spawn(self._seen_running(taken_over), name=f"{self._planned.name} running")
         try:

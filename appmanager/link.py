@@ -67,12 +67,12 @@ class GuardianLink:
         async with asyncio.timeout(5):
             return await self._children
 
-    def spawn(self, name: str, mode: str, limits: str, settings: NodeSettings) -> None:
+    def spawn(self, name: str, mode: str, limits: str, settings: NodeSettings, keys: str) -> None:
         """Asks for a process that runs a node, in mode fork or process; not where a child of that name lives.
 
-        `limits`: see appmanager.guardian.limits.
+        `limits`: see appmanager.guardian.limits; `keys`: gridlink.module.warrants.
         """
-        self._order("spawn", name, mode, limits, encode(settings).decode())
+        self._order("spawn", name, mode, limits, encode(settings).decode(), keys)
 
     def stop(self, name: str, grace_s: float) -> None:
         """Asks a child to end, and has it killed after `grace_s`."""

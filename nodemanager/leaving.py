@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gridlink.codec import encode
 from gridlink.errors import GridlinkError
 from gridlink.registry import Entry
 
@@ -26,7 +27,9 @@ async def leave(manager: Module[Any], hosted: HostedModule, why: str) -> None:
         return
     order = {"name": hosted.name, "mode": MODE, "reason": why, "force": True}
     try:
-        await manager.bus.request(asked[0].instance, "move", order, timeout_s=WITHIN_S)
+        to, content = asked[0].instance, encode([hosted.name, MODE, why])
+        warrant = manager.hosting.warrants.of(manager.hosting.node, to, "move", content)
+        await manager.bus.request(to, "move", order, timeout_s=WITHIN_S, id=warrant)
     except GridlinkError as error:
         await hosted.give_up(f"{why}; {asked[0].instance} can't move it: {error}")
 

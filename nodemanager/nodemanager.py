@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from gridlink import Topic
+from gridlink.codec import encode
 from gridlink.errors import NoSuchInstance, Refused
 from gridlink.health import ModuleHung
 from gridlink.lifecycle import State
@@ -157,6 +158,7 @@ class NodeManager(Module[Config]):
     @request("host")
     async def host(self, order: HostOrder) -> Hosted:
         """Hosts a bundle and answers when it runs, or has failed for the first time; asked twice, it answers again."""
+        self._check("host", encode(order))
         hosted = self._made(order)
         if order.follows == hosted.instance:
             await self._replace(hosted)
@@ -164,6 +166,10 @@ class NodeManager(Module[Config]):
             hosted = self._start(hosted)
             await hosted.settled.wait()
         return Hosted(hosted.name, hosted.state, hosted.reason, hosted.needs_process)
+
+    def _check(self, what: str, content: bytes) -> None:
+        """Raises AccessDenied to whoever isn't the AppManager that has started this."""
+        self.hosting.warrants.check(self.hosting.node, self.instance, what, content, message().id)
 
     def _made(self, order: HostOrder) -> HostedModule:
         directory, data_dir, managed_by = Path(order.directory), Path(order.data_dir), tuple(order.managed_by)
@@ -210,6 +216,7 @@ class NodeManager(Module[Config]):
     @request("release")
     async def release(self, name: str) -> None:
         """Stops a module within the request's time, and forgets it."""
+        self._check("release", encode(name))
         left_s = message().time_left_s()
         within_s = math.inf if left_s is None else left_s * ANSWER_IN_TIME
         hosted = self._hosted.pop(name, None)

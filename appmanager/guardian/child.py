@@ -166,15 +166,28 @@ def _leave(status: int) -> None:
     os._exit(status)
 
 
-def fresh_interpreter(settings: str) -> Callable[[int, int], int]:
-    """What a child does to become a node in an interpreter of its own; `settings` is its NodeSettings as JSON."""
+def fresh_interpreter(settings: str, keys: str = "") -> Callable[[int, int], int]:
+    """What a child does to become a node in an interpreter of its own; `settings` is its NodeSettings as JSON.
+
+    `keys` are its Warrants': they go through a pipe, as anybody may read a command line.
+    """
 
     def run(say_fd: int, held_fd: int) -> int:
         os.set_inheritable(say_fd, True)
         os.set_inheritable(held_fd, True)
-        os.execv(sys.executable, [sys.executable, *COMPACT, "-m", "gridlink.node", settings, str(say_fd), str(held_fd)])
+        words = [settings, str(say_fd), str(held_fd), *([str(_readable(keys))] if keys else [])]
+        os.execv(sys.executable, [sys.executable, *COMPACT, "-m", "gridlink.node", *words])
 
     return run
+
+
+def _readable(text: str) -> int:
+    """A pipe with the text, for the program that this process becomes."""
+    read, write = os.pipe()
+    os.write(write, text.encode())
+    os.close(write)
+    os.set_inheritable(read, True)
+    return read
 
 
 def ended_how(status: int, silent: bool, confinement: Confinement | None = None) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import time
 
+from appmanager.guardian import secret
 from appmanager.guardian.child import SILENT_S, Child, ended_how, fresh_interpreter
 from appmanager.guardian.control import Control
 from appmanager.guardian.crashes import Crashes
@@ -57,6 +58,7 @@ class Guardian:
         self._history = RestartHistory()
         self._node: Child | None = None
         self._control: Control | None = None
+        self._secret_fd = secret.make()
         self._node_due_s = 0.0  # 0: it runs, or is not to
         self._blocked: dict[str, str] = {}
         self._offenders, self._crashes = Offenders(), Crashes()
@@ -181,7 +183,7 @@ class Guardian:
         control, untold = Control(), self._offenders.untold()
         self._control = control
         self._node = self._family.start(
-            "node", lambda say, held: self._run_node(control, untold, say, held), keep=control.theirs
+            "node", lambda say, held: self._run_node(control, untold, say, held), (*control.theirs, self._secret_fd)
         )
         control.keep_ours()
         self._readers.add(control.orders_fd, self._on_orders)
@@ -202,6 +204,7 @@ class Guardian:
             moved=self._offenders.moved,
             offences=untold,
             outside=self._offenders.outside(),
+            keys=secret.take(self._secret_fd),
         )
         return run_forked(self._settings, given, say_fd, held_fd)
 
@@ -269,8 +272,8 @@ class Guardian:
             living = (child for child in self._family if child is not self._node)
             control.say("children", *(f"{child.name}={child.mode}" for child in living))
 
-    def _spawn(self, name: str, mode: str, limits: str, settings: str) -> None:
-        run = self._zygote.child(settings) if mode == "fork" else fresh_interpreter(settings)
+    def _spawn(self, name: str, mode: str, limits: str, settings: str, keys: str = "") -> None:
+        run = self._zygote.child(settings, keys) if mode == "fork" else fresh_interpreter(settings, keys)
         if not limits:
             self._family.start(name, run).mode = mode
             return

@@ -27,19 +27,19 @@ class Zygote:
         self._log = log
         self._tried = self.is_warm = False
 
-    def child(self, settings: str) -> Callable[[int, int], int]:
-        """What a forked child does to become a node; `settings` is its NodeSettings as JSON.
+    def child(self, settings: str, keys: str = "") -> Callable[[int, int], int]:
+        """What a forked child does to become a node; `settings` is its NodeSettings as JSON, `keys` its Warrants'.
 
         Where warming has failed, it becomes a fresh interpreter instead: larger and slower, but it runs.
         """
         self.warm_up()
         if not self.is_warm:
-            return fresh_interpreter(settings)
+            return fresh_interpreter(settings, keys)
 
         def run(say_fd: int, held_fd: int) -> int:
             from gridlink.node.process import run_child  # noqa: PLC0415 - it is loaded
 
-            return run_child(settings, say_fd, held_fd)
+            return run_child(settings, say_fd, held_fd, keys)
 
         return run
 

@@ -23,6 +23,7 @@ from gridlink.tasks import Tasks
 if TYPE_CHECKING:
     from gridlink.bus.durable.topics import DurableTopics
     from gridlink.bus.raw import Raw
+    from gridlink.module.warrants import Warrants
 
 C = TypeVar("C")
 HOOKS = ("start", "stop", "configure", "healthy", "busy", "snapshot", "restore")
@@ -69,6 +70,7 @@ class Hosting(Protocol):
     accepted: str  # where the configurations are kept that modules took last; empty: nowhere
     on_full: Callable[[str], None]  # told the instance whose handler has met the end of memory
     blocked: Mapping[str, str]  # modules that are not to be hosted here, and why; empty: they run elsewhere
+    warrants: Warrants  # by which its orders, and those to it, are known
     tell_guardian: Callable[[str, str], None]  # a word and a text; also from the handler of a signal
 
     async def host(self, spec: HostSpec) -> Entry:

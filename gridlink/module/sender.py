@@ -54,11 +54,27 @@ class Sender:
 
     @overload
     async def request(
-        self, to: str, type: str, payload: Any = None, *, reply: type[R], timeout_s: float = ..., prefer: Prefer = ...
+        self,
+        to: str,
+        type: str,
+        payload: Any = None,
+        *,
+        reply: type[R],
+        timeout_s: float = ...,
+        prefer: Prefer = ...,
+        id: str = ...,
     ) -> R: ...
     @overload
     async def request(
-        self, to: str, type: str, payload: Any = None, *, reply: Any = ..., timeout_s: float = ..., prefer: Prefer = ...
+        self,
+        to: str,
+        type: str,
+        payload: Any = None,
+        *,
+        reply: Any = ...,
+        timeout_s: float = ...,
+        prefer: Prefer = ...,
+        id: str = ...,
     ) -> Any: ...
     async def request(
         self,
@@ -69,10 +85,12 @@ class Sender:
         reply: Any = Any,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         prefer: Prefer = "local",
+        id: str = "",
     ) -> Any:
         """Asks a role (`storage`) or an instance (`storage@node`) and returns its reply as a `reply`.
 
-        `timeout_s` is real time; `prefer` is for a role with members elsewhere. Raises NoSuchRole or NoSuchInstance at
+        `timeout_s` is real time; `prefer` is for a role with members elsewhere; `id` names the message, which
+        has one of its own without. Raises NoSuchRole or NoSuchInstance at
         once, RequestTimeout, ConnectionLost, PayloadInvalid, ReplyInvalid, and whatever the handler refused with;
         TimeoutInvalid for a `timeout_s` that has no end.
         Cancelling it doesn't cancel the handler.
@@ -82,7 +100,7 @@ class Sender:
             known = self._requests[reply, prefer] = self._asking(prefer), codec(reply).decode
         call, decode = known
         check_timeout(timeout_s)
-        message = self._message(address.receiver(to), type, encode(payload), time.monotonic() + timeout_s)
+        message = self._message(address.receiver(to), type, encode(payload), time.monotonic() + timeout_s, id)
         retry = self._retry
         if retry is not None and retry.elsewhere(message.address, type):
             body = await retry.twice(call, self._asking("elsewhere"), message, self._stamp)
@@ -133,14 +151,14 @@ class Sender:
             )
         return events[type]
 
-    def _message(self, to: address.Address, type: str, body: bytes, deadline_s: float | None) -> Message:
+    def _message(self, to: address.Address, type: str, body: bytes, deadline_s: float | None, id: str = "") -> Message:
         self._counters.sent += 1
         return Message(
             address=to,
             type=address.token(type, "type"),
             payload=body,
             source=self._source,
-            id=f"{self._prefix}{next(self._ids):x}",
+            id=id or f"{self._prefix}{next(self._ids):x}",
             deadline_s=deadline_s,
             trace=self._stamp(),
             wants_reply=deadline_s is not None,

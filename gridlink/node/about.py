@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from gridlink import address
 from gridlink.bus.protocol import Answer, Subscription
 from gridlink.codec import codec
-from gridlink.errors import Busy, GridlinkError, NoSuchInstance, NoSuchType, RequestTimeout
+from gridlink.errors import AccessDenied, Busy, GridlinkError, NoSuchInstance, NoSuchType, RequestTimeout
 from gridlink.message import Message
+from gridlink.module.warrants import OF_A_NODE, key_of
 from gridlink.node.namesake import WHO, Who
 from gridlink.tasks import Tasks
 
@@ -75,6 +76,12 @@ class About:
             return Busy(f"node {self._node.node} answers {MAX_IN_FLIGHT} questions already: try again later")
         if message.deadline_s is not None and message.deadline_s <= time.monotonic():
             return RequestTimeout(f"{message.type} reached node {self._node.node} after its time: it was not begun")
+        if message.type in OF_A_NODE:
+            node, to = self._node.node, f"{address.NODE}@{self._node.node}"
+            try:
+                self._node.warrants.check(key_of(message.type, node), to, message.type, message.payload, message.id)
+            except AccessDenied as error:
+                return error
         self._tasks.spawn(self._answer(question, message.payload, answer), name=message.type)
         return None
 
@@ -143,7 +150,7 @@ class About:
         return codec(dict[str, str]).encode(health)
 
     async def _configure(self, body: bytes) -> bytes:
-        """Has an instance take what its file says now: whoever may write that file may ask this, and so may anybody."""
+        """Has an instance take what its file says now."""
         await self._node.configurator.take(self._instance(codec(str).decode(body)).name)
         return codec(None).encode(None)
 

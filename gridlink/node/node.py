@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from gridlink.address import NODE
 from gridlink.bus.protocol import Bus
 from gridlink.clock import SiteClock
+from gridlink.codec import encode
 from gridlink.contract import Contract, Described, contract_of, describe
 from gridlink.errors import GridlinkError, ModuleInvalid, Refused, StartFailed
 from gridlink.lifecycle import State
@@ -27,6 +28,7 @@ from gridlink.module.module import Environment, HostSpec, Loaded, ModuleClock
 from gridlink.module.retry import Retry
 from gridlink.module.sender import Sender
 from gridlink.module.steps import Tell, in_one_step
+from gridlink.module.warrants import OF_A_NODE, Warrants, key_of
 from gridlink.node import discovery
 from gridlink.node.about import About
 from gridlink.node.configuration import Accepted, Configurator, Configured
@@ -75,6 +77,7 @@ class Node:
         self.keeper: Keeper | None = None  # of its instances' states
         self.states, self.checkpoint_s = "", 30.0
         self.accepted = ""
+        self.warrants = Warrants(self.node)
         self.configurator = Configurator(self._tell_reason)
 
     async def __aenter__(self) -> Node:
@@ -174,7 +177,7 @@ class Node:
             return await Replacing.of(former, instance)
         from gridlink.node.succession import Following  # noqa: PLC0415 - while a module moves
 
-        succession = Following(self.bus, spec.follows, instance)
+        succession = Following(self.bus, spec.follows, instance, self.warrants)
         try:
             await succession.begin()
         except BaseException:
@@ -216,13 +219,16 @@ class Node:
         """See gridlink.module.Hosting."""
         from gridlink.node.succession import resume  # noqa: PLC0415 - while a module moves
 
-        await resume(self.bus, instance)
+        await resume(self.bus, instance, self.warrants)
 
     async def ask(self, instance: str, question: str, payload: Any) -> Any:
         """See gridlink.module.Hosting."""
         sender = Sender(self.bus, f"{NODE}@{self.node}")
-        to = f"{NODE}@{instance.partition('@')[2]}"
-        return await sender.request(to, question, payload, timeout_s=ASK_WITHIN_S)
+        node = instance.partition("@")[2]
+        to, warrant = f"{NODE}@{node}", ""
+        if question in OF_A_NODE:
+            warrant = self.warrants.of(key_of(question, node), to, question, encode(payload))
+        return await sender.request(to, question, payload, timeout_s=ASK_WITHIN_S, id=warrant)
 
     def raw(self) -> Raw:
         """See gridlink.module.Hosting."""

@@ -24,6 +24,7 @@ from gridlink.codec import dumps
 from gridlink.config import credentials, write_atomically
 from gridlink.errors import GridlinkError, ModuleInvalid, NameTaken, ServerUnreachable, StartFailed, TrustInvalid
 from gridlink.module.module import HostSpec
+from gridlink.module.warrants import Warrants
 from gridlink.node.bundle import load_alone, load_installed, read_bundle
 from gridlink.node.checkpoints import Keeper, States
 from gridlink.node.forked import end_copies
@@ -46,12 +47,15 @@ LEAVE_S = 1.0  # of the time to end: for leaving the site and closing the bus
 STATUS_FAILED, STATUS_INVALID = 1, 2  # of a process: worth another try, not before something is changed
 
 
-def run(settings: NodeSettings, say_fd: int, held_fd: int) -> int:
-    """Runs a node until it is told to end; returns the process's exit status. The pipes are those to the guardian."""
+def run(settings: NodeSettings, say_fd: int, held_fd: int, keys: str = "") -> int:
+    """Runs a node until it is told to end; returns the process's exit status. The pipes are those to the guardian.
+
+    `keys`: see gridlink.module.warrants; none for a node that no guardian started.
+    """
     set_up(settings.log)
     _name_process(settings)
     try:
-        return run_loop(_run(settings, say_fd, held_fd))
+        return run_loop(_run(settings, say_fd, held_fd, keys))
     except GridlinkError as error:
         log.error("%s", error)  # noqa: TRY400 - an operator's mistake: the sentence says it all
         return 1
@@ -91,14 +95,14 @@ async def open_bus(site: str, node: str, url: str) -> Bus:
     return bus
 
 
-async def _run(settings: NodeSettings, say_fd: int, held_fd: int) -> int:
+async def _run(settings: NodeSettings, say_fd: int, held_fd: int, keys: str) -> int:
     ending = Ending()
     end_copies(asyncio.get_running_loop())
     async with Lifeline(say_fd, held_fd, ending, partial(_replaced, settings.node_file)) as lifeline:
         tasks = Tasks("process")
         tasks.spawn(lifeline.beat(), name="heartbeat")
         try:
-            return await _run_node(settings, lifeline, ending)
+            return await _run_node(settings, lifeline, ending, keys)
         except (StartFailed, ModuleInvalid, NameTaken, ServerUnreachable, TrustInvalid) as error:
             log.error("%s", error)  # noqa: TRY400 - the sentence says it all; a traceback went before it
             lifeline.say(FAILURE, str(error))
@@ -128,7 +132,7 @@ def _mesh(settings: NodeSettings, lifeline: Lifeline, bus: Bus) -> contextlib.Ab
     return Mesh(trust, Path(settings.node_file).parent / "nats", lambda: lifeline.say(RELOAD), linked)
 
 
-async def _run_node(settings: NodeSettings, lifeline: Lifeline, ending: Ending) -> int:
+async def _run_node(settings: NodeSettings, lifeline: Lifeline, ending: Ending, keys: str) -> int:
     site_file = _site_file(settings)
     bus = await open_bus(settings.site, settings.node, settings.url)
     node = Node(bus, settings.machine, site_file=site_file)
@@ -136,6 +140,7 @@ async def _run_node(settings: NodeSettings, lifeline: Lifeline, ending: Ending) 
     node.on_step = lambda name: lifeline.say(STARTING, name.partition("@")[0])
     node.tell_guardian = lifeline.say
     node.accepted = settings.accepted
+    node.warrants = Warrants(settings.node, keys)
     async with node, _mesh(settings, lifeline, bus):
         tasks = Tasks("process")
         if settings.states:
@@ -189,11 +194,12 @@ class Given:
     moved: dict[str, str]  # modules that are to run in mode fork, and why
     offences: list[dict[str, Any]]  # that the AppManager is to tell of; see appmanager.offences
     outside: list[dict[str, Any]]  # of modules that ended other NodeManagers' processes: they run in mode fork
+    keys: str  # by which its orders are known; see gridlink.module.warrants
 
 
-def run_child(document: str, say_fd: int, held_fd: int) -> int:
+def run_child(document: str, say_fd: int, held_fd: int, keys: str) -> int:
     """Runs a bundle's node in a process that a warm guardian has forked; returns its exit status."""
-    return run(msgspec.json.decode(document, type=NodeSettings), say_fd, held_fd)
+    return run(msgspec.json.decode(document, type=NodeSettings), say_fd, held_fd, keys)
 
 
 def run_forked(document: str, given: Given, say_fd: int, held_fd: int) -> int:
@@ -204,7 +210,7 @@ def run_forked(document: str, given: Given, say_fd: int, held_fd: int) -> int:
     needed = {name: value for name, value in os.environ.items() if name in CREDENTIALS}
     file = NodeFile(settings.site, settings.node, settings.url, {**given.pids, "node": os.getpid()}, needed)
     _write(settings.node_file, file)
-    return run(settings, say_fd, held_fd)
+    return run(settings, say_fd, held_fd, given.keys)
 
 
 def _told(host: HostSetting, given: Given) -> HostSetting:
@@ -228,9 +234,17 @@ def _replaced(path: str, name: str, pid: int) -> None:
     _write(path, replace(file, pids={**file.pids, name: pid}))
 
 
+def _read_keys(fds: list[str]) -> str:
+    """The keys that a guardian has left in a pipe, if it has."""
+    if not fds:
+        return ""
+    with open(int(fds[0]), encoding="ascii") as pipe:
+        return pipe.read()
+
+
 def main() -> None:
-    """`python -m gridlink.node SETTINGS SAY_FD HELD_FD`: an interpreter of its own for one bundle."""
-    document, say_fd, held_fd = sys.argv[1:]
-    status = run(msgspec.json.decode(document, type=NodeSettings), int(say_fd), int(held_fd))
+    """`python -m gridlink.node SETTINGS SAY_FD HELD_FD [KEYS_FD]`: an interpreter of its own for one bundle."""
+    document, say_fd, held_fd, *keys_fd = sys.argv[1:]
+    status = run(msgspec.json.decode(document, type=NodeSettings), int(say_fd), int(held_fd), _read_keys(keys_fd))
     sys.stderr.flush()
     os._exit(status)  # a module's stuck thread must not keep the process

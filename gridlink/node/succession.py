@@ -26,6 +26,7 @@ from gridlink.errors import GridlinkError, NoSuchInstance, StartFailed, StateInv
 from gridlink.lifecycle import State
 from gridlink.message import Message
 from gridlink.module.sender import Sender
+from gridlink.module.warrants import SHARED, Warrants
 from gridlink.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -103,25 +104,28 @@ def _node_of(instance: str) -> str:
     return f"{address.NODE}@{instance.partition('@')[2]}"
 
 
-async def resume(bus: Bus, instance: str) -> None:
+async def resume(bus: Bus, instance: str, warrants: Warrants) -> None:
     """Has an instance go on that was held for a follower; one that wasn't does anyhow."""
     sender = Sender(bus, f"{address.NODE}@{bus.node}")
-    await sender.request(_node_of(instance), "resume", instance, timeout_s=HOLD_WITHIN_S)
+    to = _node_of(instance)
+    warrant = warrants.of(SHARED, to, "resume", encode(instance))
+    await sender.request(to, "resume", instance, timeout_s=HOLD_WITHIN_S, id=warrant)
 
 
 class Following:
     """The side of the instance that follows `former` (`name@node`)."""
 
-    def __init__(self, bus: Bus, former: str, instance: Instance) -> None:
+    def __init__(self, bus: Bus, former: str, instance: Instance, warrants: Warrants) -> None:
         self._sender = Sender(bus, f"{address.NODE}@{bus.node}")
-        self._former, self._instance = former, instance
+        self._former, self._instance, self._warrants = former, instance, warrants
         self._is_there = False
 
     async def begin(self) -> None:
         """Has the former held. One that is gone is none to wait for. Raises StartFailed: it can't be held now."""
         order = Hold(self._former, self._instance.name)
         try:
-            await self._sender.request(_node_of(self._former), "hold", order, timeout_s=HOLD_WITHIN_S)
+            warrant = self._warrant("hold", order)
+            await self._sender.request(_node_of(self._former), "hold", order, timeout_s=HOLD_WITHIN_S, id=warrant)
         except NoSuchInstance:
             return
         except GridlinkError as error:
@@ -135,7 +139,12 @@ class Following:
             while self._is_there:
                 asked = Page(self._former, len(events))
                 page = await self._sender.request(
-                    _node_of(self._former), "waiting", asked, reply=tuple[Carried, ...], timeout_s=2.0
+                    _node_of(self._former),
+                    "waiting",
+                    asked,
+                    reply=tuple[Carried, ...],
+                    timeout_s=2.0,
+                    id=self._warrant("waiting", asked),
                 )
                 events += [one.message() for one in page]
                 if len(page) < PAGE:
@@ -145,6 +154,9 @@ class Following:
         if self._is_there:
             instance.go_on_from(events)
             await instance.catch_up()
+
+    def _warrant(self, what: str, payload: Hold | Page) -> str:
+        return self._warrants.of(SHARED, _node_of(self._former), what, encode(payload))
 
 
 class Succession:
@@ -230,10 +242,12 @@ class Succession:
         await self.answer("resume", encode(order.instance))
 
     async def _forward(self, follower: str, message: Message) -> bytes:
+        to, payload = _node_of(follower), encode(carried(follower, message))
         asked = Message(
-            address=address.instance(_node_of(follower)),
+            address=address.instance(to),
             type="take",
-            payload=encode(carried(follower, message)),
+            payload=payload,
+            id=self._node.warrants.of(SHARED, to, "take", payload),
             source=f"{address.NODE}@{self._node.node}",
             deadline_s=message.deadline_s or time.monotonic() + TAKEN_WITHIN_S,
             wants_reply=True,

@@ -13,6 +13,7 @@ import pytest
 from gridlink.errors import GridlinkError
 from gridlink.testing import eventually
 from tests.acceptance.running import Running, bundle, good, running
+from tests.acceptance.test_provisioning import done
 
 BAD = (
     good("bad")
@@ -165,8 +166,7 @@ async def test_one_that_forks_has_a_process_that_can_not_speak_for_the_node(node
 async def test_what_it_leaves_behind_is_ended_and_named(node: Running) -> None:
     """Tasks are cancelled; a thread can't be, and keeps nobody from ending."""
     await node.sender.request("bad", "litter")
-    order = f"nodemanager@{node.file['node']}"
-    await node.sender.request(order, "release", "bad", timeout_s=20)
+    await done(node.managed, "stop", "bad")
     assert "bad" not in {entry.name for entry in node.registry.instances() if entry.state == "RUNNING"}
     instance = f"bad@{node.file['node']}"
     assert (

@@ -40,7 +40,7 @@ async def test_an_untrusted_module_is_forked_and_moves_to_a_node_of_its_kind_alo
         assert "it is trusted, and fence hosts what is untrusted" in err
         order = {"directory": str(managed / "ours"), "data_dir": str(managed / "x"), "managed_by": []}
         status, _, err = await gridlink(managed, "call", entries["fence"].instance, "host", json.dumps(order))
-        assert (status, "hosts what is untrusted" in err) == (1, True)
+        assert (status, "from the AppManager and the nodes of its own guardian alone" in err) == (1, True)
 
 
 async def test_where_the_site_says_so_it_is_refused(managed: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gridlink import testing
-from gridlink.errors import ConfigInvalid, ManifestInvalid, NoSuchInstance, NoSuchRole
+from gridlink.errors import ConfigInvalid, ManifestInvalid, NoSuchInstance, NoSuchRole, Refused
 from gridlink.lifecycle import State
 from gridlink.testing import Site, eventually
 from nodemanager import NodeManager
@@ -75,6 +75,13 @@ async def test_a_module_that_fails_to_start_is_failed_with_its_reason(site: Site
     assert "ValueError: no meter" in hosted["reason"]
     assert (entry(site, "nm_fails").state, entry(site, "nm_fails").pid) == (State.FAILED, 0)
     assert (await host(site, bundle(tmp_path, "nm_other", good("nm_other"))))["state"] == "RUNNING"
+
+
+async def test_a_bundle_of_another_trust_is_refused(site: Site, tmp_path: Path) -> None:
+    """Whatever its AppManager thinks: the two never share an interpreter."""
+    with pytest.raises(Refused, match="is untrusted, and nodemanager@test hosts what is trusted"):
+        await host(site, bundle(tmp_path, "nm_guest", good("nm_guest"), trust="untrusted"))
+    assert await site.request("nodemanager@test", "list") == []
 
 
 async def test_a_module_that_fails_once_is_tried_again(site: Site, tmp_path: Path) -> None:
