@@ -74,8 +74,9 @@ async def _look(site: Session, to: str, names: Sequence[str]) -> Inventory:
             )
             return found
         except (RequestTimeout, ConnectionLost) as error:
-            if not left:
+            if not left or not await site.back(time.monotonic() + LOOK_S):
                 raise explained(error, to, "inventory") from error
+            sender = await ready(site)
         except GridlinkError as error:
             raise explained(error, to, "inventory") from error
 
@@ -155,10 +156,10 @@ async def _move(site: Session, plan: SitePlan, step: Step, how: How) -> None:
         try:
             moved: dict[str, Any] = await sender.request(to.instance, "move", signed_order, timeout_s=MOVE_S)
         except (RequestTimeout, ConnectionLost, NoSuchInstance) as error:
-            if time.monotonic() > by_s:
-                raise explained(error, to.instance, "move") from error
             await asyncio.sleep(AGAIN_S)
-            await site.bus.connected()
+            if not await site.back(by_s):
+                raise explained(error, to.instance, "move") from error
+            sender = await ready(site)
         except Refused:
             raise
         except GridlinkError as error:
