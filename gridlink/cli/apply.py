@@ -76,10 +76,11 @@ def command(
     """
     declared = read_declared(file)
     wanted = tuple(wanted_of(name, module, declared, file.parent) for name, module in declared.modules.items())
-    run(_apply(options, Asked(wanted, prune, How(via, key_file(options), expires_s, dry_run), as_json), yes))
+    how = How(via, key_file(options), expires_s, dry_run, yes)
+    run(_apply(options, Asked(wanted, prune, how, as_json)))
 
 
-async def _apply(options: Options, asked: Asked, yes: bool) -> None:
+async def _apply(options: Options, asked: Asked) -> None:
     if is_several(options.site):
         plan = await rollout(options, harmless=asked.how.dry_run)
     else:
@@ -92,7 +93,11 @@ async def _apply(options: Options, asked: Asked, yes: bool) -> None:
         if not asked.as_json:
             click.echo(f"nothing to do: {', '.join(plan.sites)}")
         return
-    if not asked.how.dry_run and not yes and any(isinstance(one, SitePlan) and one.steps for one in found.values()):
+    if (
+        not asked.how.dry_run
+        and not asked.how.yes
+        and any(isinstance(one, SitePlan) and one.steps for one in found.values())
+    ):
         _confirm(other)
 
     async def work(site: str, teller: Teller) -> Did:
