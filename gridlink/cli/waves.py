@@ -55,7 +55,7 @@ class Teller:
 
 
 Work = Callable[[str, Teller], Awaitable[Did]]
-"""Does it at the site of that name, and tells of steps. What it raises (GridlinkError) is that site's failure."""
+"""Does it at the site of that name, and tells of steps. What it raises is that site's failure."""
 
 
 async def ask_sites(
@@ -101,14 +101,16 @@ async def in_waves(plan: Rollout, work: Work, as_json: bool) -> None:
 async def _at(site: str, work: Work, ended: dict[str, bool], teller: Teller) -> None:
     try:
         did = await work(site, teller)
-    except GridlinkError as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other sites go on and it is told
         did = failure(error)
     ended[site] = did.succeeded
     teller.tell(did.line, *did.documents)
     teller.ended()
 
 
-def failure(error: GridlinkError) -> Did:
+def failure(error: Exception) -> Did:
     """What is said of a site at which it couldn't be done."""
     reason = " ".join(str(error).split())
+    if not isinstance(error, GridlinkError):
+        reason = f"{type(error).__name__}: {reason}"
     return Did(False, reason, ({"end": "failed", "reason": reason},))
