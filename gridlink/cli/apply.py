@@ -90,7 +90,9 @@ async def _apply(options: Options, asked: Asked) -> None:
     other = tuple(site for site in plan.sites if site not in nothing)
     _show(found, asked.as_json)
     if not other:
-        if not asked.as_json:
+        if asked.as_json:
+            print_json({"done": plan.sites, "failed": [], "untouched": []}, indent=False)
+        else:
             click.echo(f"nothing to do: {', '.join(plan.sites)}")
         return
     if (
@@ -103,7 +105,8 @@ async def _apply(options: Options, asked: Asked) -> None:
     async def work(site: str, teller: Teller) -> Did:
         return await _at(replace(options, site=site), found[site], asked, teller)
 
-    await in_waves(Rollout(other, plan.size, plan.stop_on_failure), work, asked.as_json)
+    as_declared = [site for site in plan.sites if site in nothing]
+    await in_waves(Rollout(other, plan.size, plan.stop_on_failure), work, asked.as_json, as_declared)
 
 
 async def _plans(options: Options, sites: Sequence[str], asked: Asked) -> dict[str, SitePlan | GridlinkError]:

@@ -75,6 +75,8 @@ async def test_a_site_is_brought_to_what_is_declared_and_then_there_is_nothing_t
         assert documents[-1] == {"done": ["a"], "failed": [], "untouched": []}
         assert (await one.states("a"))["counter"] == ("RUNNING", "1.1.0", "fork")
         assert (await applied(one, file)).splitlines()[-1] == "nothing to do: a"
+        out = await applied(one, file, "--json")
+        assert json.loads(out.splitlines()[-1]) == {"done": ["a"], "failed": [], "untouched": []}
 
         out = await applied(one, declare(tmp_path, "[modules.counter]\nversion = '1.0.0'\n"), "--prune")
         assert "~ update counter 1.1.0 -> 1.0.0" in out

@@ -65,12 +65,12 @@ async def test_programs_get_a_line_of_json_for_each_step_each_site_and_at_the_en
 ) -> None:
     """Each says of which site it is; the last one sums up."""
     with pytest.raises(CallFailed):
-        await in_waves(Rollout(("a", "c"), 1), work, as_json=True)
+        await in_waves(Rollout(("a", "c"), 1), work, as_json=True, nothing_at=["z"])
     documents = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [one.get("site") for one in documents] == ["a", "a", "c", "c", None]
     assert documents[0]["step"] == "receive"
     assert documents[3] == {"site": "c", "end": "failed", "reason": "not here"}
-    assert documents[-1] == {"done": ["a"], "failed": ["c"], "untouched": []}
+    assert documents[-1] == {"done": ["z", "a"], "failed": ["c"], "untouched": []}
 
 
 async def test_with_a_directory_of_keys_the_sites_are_those_that_have_one(
