@@ -76,10 +76,11 @@ def command(
     """
     declared = read_declared(file)
     wanted = tuple(wanted_of(name, module, declared, file.parent) for name, module in declared.modules.items())
-    run(_apply(options, Asked(wanted, prune, How(via, key_file(options), expires_s, dry_run), as_json), yes))
+    how = How(via, key_file(options), expires_s, dry_run, yes)
+    run(_apply(options, Asked(wanted, prune, how, as_json)))
 
 
-async def _apply(options: Options, asked: Asked, yes: bool) -> None:
+async def _apply(options: Options, asked: Asked) -> None:
     if is_several(options.site):
         plan = await rollout(options, harmless=asked.how.dry_run)
     else:
@@ -89,16 +90,23 @@ async def _apply(options: Options, asked: Asked, yes: bool) -> None:
     other = tuple(site for site in plan.sites if site not in nothing)
     _show(found, asked.as_json)
     if not other:
-        if not asked.as_json:
+        if asked.as_json:
+            print_json({"done": plan.sites, "failed": [], "untouched": []}, indent=False)
+        else:
             click.echo(f"nothing to do: {', '.join(plan.sites)}")
         return
-    if not asked.how.dry_run and not yes and any(isinstance(one, SitePlan) and one.steps for one in found.values()):
+    if (
+        not asked.how.dry_run
+        and not asked.how.yes
+        and any(isinstance(one, SitePlan) and one.steps for one in found.values())
+    ):
         _confirm(other)
 
     async def work(site: str, teller: Teller) -> Did:
         return await _at(replace(options, site=site), found[site], asked, teller)
 
-    await in_waves(Rollout(other, plan.size, plan.stop_on_failure), work, asked.as_json)
+    as_declared = [site for site in plan.sites if site in nothing]
+    await in_waves(Rollout(other, plan.size, plan.stop_on_failure), work, asked.as_json, as_declared)
 
 
 async def _plans(options: Options, sites: Sequence[str], asked: Asked) -> dict[str, SitePlan | GridlinkError]:

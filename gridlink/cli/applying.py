@@ -10,13 +10,15 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from appmanager.orders import EXPIRES_S, Inventory
+from appmanager.running import DOORS
 from gridlink.cli.call import CallFailed, explained, ready
 from gridlink.cli.difference import Step, Wanted, canonical, difference
+from gridlink.cli.last_door import with_last_door
 from gridlink.cli.operate import AGAIN_S, SUCCEEDED, Asking, appmanager, line_of, present, who
 from gridlink.cli.operator_key import signed
 from gridlink.cli.sending import Via, offered
@@ -58,7 +60,9 @@ async def plan_of(site: Session, wanted: Sequence[Wanted], prune: bool, within_s
         found = await _look(site, to.instance, sorted(names))
         under_way = set(found.under_way) if prune else names & set(found.under_way)
         if not under_way:
-            return SitePlan(to, tuple(difference(wanted, found.modules, prune=prune)), found.last)
+            steps = difference(wanted, found.modules, prune=prune)
+            doors = [entry for role in DOORS for entry in site.registry.find(role=role)]
+            return SitePlan(to, with_last_door(steps, doors, to.instance), found.last)
         if time.monotonic() > by_s:
             raise CallFailed(f"something is still being done to {', '.join(sorted(under_way))}: apply again later")
         await asyncio.sleep(UNDER_WAY_S)
@@ -74,8 +78,9 @@ async def _look(site: Session, to: str, names: Sequence[str]) -> Inventory:
             )
             return found
         except (RequestTimeout, ConnectionLost) as error:
-            if not left:
+            if not left or not await site.back(time.monotonic() + LOOK_S):
                 raise explained(error, to, "inventory") from error
+            sender = await ready(site)
         except GridlinkError as error:
             raise explained(error, to, "inventory") from error
 
@@ -86,13 +91,6 @@ def command_id(site: str, to: str, step: Step, last: str) -> str:
     return hashlib.sha256(canonical([site, to, step.word, step.module, order, last])).hexdigest()[:32]
 
 
-def order_of(site: str, plan: SitePlan, step: Step, dry_run: bool) -> dict[str, Any]:
-    """A step as an AppManager takes it."""
-    named = command_id(site, plan.to.instance, step, plan.last.get(step.module, ""))
-    order = {"id": named, "module": step.module, "who": who(), "dry_run": dry_run}
-    return {**order, **step.order, **({"yes": True} if step.word == "uninstall" else {})}
-
-
 @dataclass(frozen=True, slots=True)
 class How:
     """How the commands are carried out: how a bundle gets there, for how long each is worth it, or not at all."""
@@ -101,6 +99,15 @@ class How:
     key: Path | None  # of the operator who signs
     expires_s: float | None
     dry_run: bool
+    yes: bool = False  # the last door to the outside may be uninstalled too
+
+
+def order_of(site: str, plan: SitePlan, step: Step, how: How) -> dict[str, Any]:
+    """A step as an AppManager takes it."""
+    if step.word == "uninstall":
+        step = replace(step, order={**step.order, "yes": how.yes})
+    named = command_id(site, plan.to.instance, step, plan.last.get(step.module, ""))
+    return {"id": named, "module": step.module, "who": who(), "dry_run": how.dry_run, **step.order}
 
 
 async def carry_out(site: Session, plan: SitePlan, teller: Teller, how: How) -> None:
@@ -133,7 +140,7 @@ async def _outcome(site: Session, plan: SitePlan, step: Step, teller: Teller, ho
             return f"move {step.module} {step.reasons[0]} would be asked for", moved
         await _move(site, plan, step, how)
         return f"{step.module}: move done {step.reasons[0]}", moved
-    order = order_of(site.where.site, plan, step, how.dry_run)
+    order = order_of(site.where.site, plan, step, how)
     file = order.pop("source", "")
 
     async def bring(site: Session, to: Entry | None, steps: Steps) -> dict[str, Any]:
@@ -155,10 +162,10 @@ async def _move(site: Session, plan: SitePlan, step: Step, how: How) -> None:
         try:
             moved: dict[str, Any] = await sender.request(to.instance, "move", signed_order, timeout_s=MOVE_S)
         except (RequestTimeout, ConnectionLost, NoSuchInstance) as error:
-            if time.monotonic() > by_s:
-                raise explained(error, to.instance, "move") from error
             await asyncio.sleep(AGAIN_S)
-            await site.bus.connected()
+            if not await site.back(by_s):
+                raise explained(error, to.instance, "move") from error
+            sender = await ready(site)
         except Refused:
             raise
         except GridlinkError as error:

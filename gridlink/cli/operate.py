@@ -20,13 +20,13 @@ import click
 from appmanager.operated import TOPIC
 from appmanager.orders import EXPIRES_S, Begun, Ended, Word
 from gridlink import address
-from gridlink.bus.protocol import Answer
+from gridlink.bus.protocol import Answer, Subscription
 from gridlink.cli.call import CallFailed, explained, ready
 from gridlink.cli.operator_key import key_file, signed
 from gridlink.cli.options import Options
 from gridlink.cli.output import print_json
 from gridlink.cli.rollout import is_several
-from gridlink.cli.session import Session, session
+from gridlink.cli.session import Link, Session, session
 from gridlink.cli.steps import Steps
 from gridlink.codec import codec
 from gridlink.config import machine_name
@@ -40,6 +40,7 @@ from gridlink.errors import (
     RequestTimeout,
 )
 from gridlink.message import Message
+from gridlink.module.sender import Sender
 from gridlink.registry import Entry
 
 ASK_S = 10.0
@@ -111,6 +112,9 @@ class Asking:
         self._site, self._type, self._order, self._steps, self._key = site, type, order, steps, key
         self._waits = expires_s is not None
         self._by_s = time.monotonic() + (EXPIRES_S if expires_s is None else expires_s)
+        self._over: Link | None = None
+        self._asks: Sender | None = None
+        self._hears: Subscription | None = None
 
     async def ended(self, bring: Bring | None = None) -> Ended:
         """Its outcome. Raises CallFailed, and what finding the AppManager and `bring` raise."""
@@ -120,13 +124,13 @@ class Asking:
             self._order |= await self._brought(bring, to)
         while to is None:
             await asyncio.sleep(AGAIN_S)
+            await self._site.back(self._by_s)
             to = self._look()
-        heard = Heard(self._order["id"], self._steps.begun)
-        subscription = await self._site.bus.subscribe(address.topic(TOPIC), "step", heard)
         try:
             return await self._until_ended(to)
         finally:
-            await subscription.aclose()
+            if self._hears is not None:
+                await self._hears.aclose()
 
     def _look(self) -> Entry | None:
         """The AppManager that is meant; None while it is to be waited for."""
@@ -148,23 +152,31 @@ class Asking:
             ) from error
 
     async def _until_ended(self, to: Entry) -> Ended:
-        sender = await ready(self._site)
         while True:
             self._order["expires_s"] = max(1.0, self._by_s - time.monotonic())
             order = signed(self._type, self._order, self._site.where.site, to, self._key)
             try:
+                sender = await self._sender()
                 ended: Ended = await sender.request(to.instance, self._type, order, reply=Ended, timeout_s=ASK_S)
                 if ended.end != "under way":
                     return ended
             except Refused as error:
                 raise CallFailed(str(error)) from error
             except (RequestTimeout, ConnectionLost, NoSuchInstance) as error:
-                if time.monotonic() > self._by_s:
-                    raise explained(error, to.instance, self._type) from error
                 await asyncio.sleep(AGAIN_S)  # its node is being replaced, or the link is gone
-                await self._site.bus.connected()
+                if not await self._site.back(self._by_s):
+                    raise explained(error, to.instance, self._type) from error
             except GridlinkError as error:
                 raise explained(error, to.instance, self._type) from error
+
+    async def _sender(self) -> Sender:
+        """What sends over the present link, once the steps are heard over it."""
+        if self._asks is None or self._over is not self._site.link:
+            asks = await ready(self._site)
+            heard = Heard(self._order["id"], self._steps.begun)
+            self._hears = await self._site.bus.subscribe(address.topic(TOPIC), "step", heard)
+            self._asks, self._over = asks, self._site.link
+        return self._asks
 
 
 async def present(site: Session) -> None:

@@ -18,7 +18,7 @@ import click
 from gridlink.cli.options import Options
 from gridlink.cli.output import JSON, print_json
 from gridlink.codec import dumps
-from gridlink.errors import TrustInvalid
+from gridlink.errors import PayloadInvalid, TrustInvalid
 
 if TYPE_CHECKING:
     from appmanager.orders import Word
@@ -49,7 +49,8 @@ def own_file(environ: Mapping[str, str] = os.environ) -> Path:
 def signed(type: Word, order: dict[str, Any], site: str, to: Entry, key: Path | None) -> dict[str, Any]:
     """The order, signed for that AppManager of the site and no other. `key`: None leaves it unsigned.
 
-    `key` may be a directory of seeds, SITE.nk each, as NATS_NKEY may. Raises TrustInvalid where it can't be used.
+    `key` may be a directory of seeds, SITE.nk each, as NATS_NKEY may. Raises TrustInvalid where it can't be used,
+    PayloadInvalid for an order that isn't one: a name that can't be, say.
     """
     if key is None:
         return order
@@ -60,7 +61,11 @@ def signed(type: Word, order: dict[str, Any], site: str, to: Entry, key: Path | 
     from appmanager.operators.signed import Target  # noqa: PLC0415
     from appmanager.operators.signing import sign  # noqa: PLC0415
 
-    command = msgspec.convert(order, _orders()[type])
+    try:
+        command = msgspec.convert(order, _orders()[type])
+    except msgspec.ValidationError as error:
+        about = order.get("module", order.get("name", ""))
+        raise PayloadInvalid(f"{type} {about}: {error}: `gridlink ls` lists the modules") from error
     return {**order, "signature": sign(type, command, Target(site, to.machine, to.instance), key, time.time())}
 
 

@@ -10,36 +10,61 @@ import difflib
 import logging
 import os
 import secrets
+import time
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from gridlink.bus.nats import NatsBus
-from gridlink.cli.options import Options, Where, find
+from gridlink.cli.options import NodeNotFound, Options, Where, find
 from gridlink.clock import SiteClock
 from gridlink.config import Credentials, credentials, machine_name
-from gridlink.errors import NoSuchInstance, TrustInvalid
+from gridlink.errors import NoSuchInstance, ServerUnreachable, TrustInvalid
 from gridlink.module.sender import Sender
 from gridlink.registry import Entry, Registry
 from gridlink.registry.registry import JOIN_S
 
 NAME = "gridlink"  # of the commands, as a policy names them
 FAR_JOIN_S = 4.0  # a site behind a control centre: 0.8 s there and back, and packets are lost
+FOLLOW_S = 0.5  # between looks whether the node of `-C` was started anew
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A connection to a site, and what is seen over it. `ends` closes it."""
+
+    bus: NatsBus
+    registry: Registry
+    plain: Sender
+    ends: AsyncExitStack
+
+
+@dataclass(eq=False)
 class Session:
-    """What a command has of a site while it is connected. `plain` is for what no proxy wraps: what nodes answer."""
+    """What a command has of a site while it is connected. After `back` its `where` and `link` may be others."""
 
     where: Where
     machine: str
-    bus: NatsBus
-    registry: Registry
     clock: SiteClock
-    plain: Sender
+    link: Link
+
+    @property
+    def bus(self) -> NatsBus:
+        """The connection."""
+        return self.link.bus
+
+    @property
+    def registry(self) -> Registry:
+        """What is known of the site."""
+        return self.link.registry
+
+    @property
+    def plain(self) -> Sender:
+        """For what no proxy wraps: what nodes answer."""
+        return self.link.plain
 
     @cached_property
     def sender(self) -> Sender:
@@ -49,6 +74,40 @@ class Session:
         from gridlink.cli.wrapped import wrapped  # noqa: PLC0415 - where a site has proxies
 
         return wrapped(self.where.site_file, NAME, self.bus, self.registry)
+
+    async def back(self, by_s: float) -> bool:
+        """Waits until the site is reached again, until `by_s` (of time.monotonic) at most; whether it is.
+
+        With `-C` the node may have been started anew, at another address: node.json is read again.
+        """
+        while (left_s := by_s - time.monotonic()) > 0:
+            try:
+                async with asyncio.timeout(left_s):
+                    if await self._followed():
+                        return True
+                async with asyncio.timeout(min(left_s, FOLLOW_S)):
+                    await self.bus.connected()
+                    return True
+            except TimeoutError:
+                continue
+        return False
+
+    async def _followed(self) -> bool:
+        """Whether the node of `-C` is at another address now, and is connected to there."""
+        if self.where.managed is None:
+            return False
+        try:
+            where = find(Options(self.where.managed, site=self.where.site, site_file=self.where.site_file))
+            if where.url == self.where.url:
+                return False
+            link = await _linked(where, self.clock)
+        except (NodeNotFound, ServerUnreachable):
+            return False  # it doesn't run yet: `back` looks again
+        old, self.link, self.where = self.link, link, where
+        self.__dict__.pop("sender", None)
+        await old.ends.aclose()
+        await self.registry.joined(JOIN_S)
+        return True
 
     def entries(self) -> list[Entry]:
         """The site's instances, on `--machine` alone if that was given, by name."""
@@ -82,17 +141,22 @@ async def session(options: Options, *, look: bool = True) -> AsyncIterator[Sessi
 @asynccontextmanager
 async def connected(where: Where, machine: str = "") -> AsyncIterator[Session]:
     """Connects to a site and begins to observe it unseen; leaves it at the end. Raises ServerUnreachable."""
-    bus = await opened(where)
+    clock = SiteClock()
+    one = Session(where, machine, clock, await _linked(where, clock))
     try:
-        clock = SiteClock()
-        async with Registry(bus, machine_name(), clock, observer=True) as registry:
-            bus.on_reconnect = registry.rejoin
-            try:
-                yield Session(where, machine, bus, registry, clock, Sender(bus, f"{NAME}@{bus.node}"))
-            finally:
-                bus.on_reconnect = None
+        yield one
     finally:
-        await bus.aclose()
+        await one.link.ends.aclose()
+
+
+async def _linked(where: Where, clock: SiteClock) -> Link:
+    async with AsyncExitStack() as opening:
+        bus = await opened(where)
+        opening.push_async_callback(bus.aclose)
+        registry = await opening.enter_async_context(Registry(bus, machine_name(), clock, observer=True))
+        bus.on_reconnect = registry.rejoin
+        opening.callback(setattr, bus, "on_reconnect", None)
+        return Link(bus, registry, Sender(bus, f"{NAME}@{bus.node}"), opening.pop_all())
 
 
 async def opened(where: Where) -> NatsBus:

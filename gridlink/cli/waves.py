@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -55,7 +55,7 @@ class Teller:
 
 
 Work = Callable[[str, Teller], Awaitable[Did]]
-"""Does it at the site of that name, and tells of steps. What it raises (GridlinkError) is that site's failure."""
+"""Does it at the site of that name, and tells of steps. What it raises is that site's failure."""
 
 
 async def ask_sites(
@@ -77,8 +77,11 @@ async def ask_sites(
     await in_waves(await rollout(options, harmless=bool(order.get("dry_run"))), work, as_json)
 
 
-async def in_waves(plan: Rollout, work: Work, as_json: bool) -> None:
-    """Does the work at each site. Raises CallFailed that names those that failed, and those that are untouched."""
+async def in_waves(plan: Rollout, work: Work, as_json: bool, nothing_at: Sequence[str] = ()) -> None:
+    """Does the work at each site. Raises CallFailed that names those that failed, and those that are untouched.
+
+    `nothing_at`: sites at which nothing was to do; the last line of JSON counts them as done.
+    """
     ended: dict[str, bool] = {}
     width = max(map(len, plan.sites))
     with SiteBars(plan, as_json) as bars:
@@ -91,7 +94,7 @@ async def in_waves(plan: Rollout, work: Work, as_json: bool) -> None:
     failed = [site for site in plan.sites if ended.get(site) is False]
     untouched = plan.untouched(ended)
     if as_json:
-        done = [site for site in plan.sites if ended.get(site)]
+        done = [*nothing_at, *(site for site in plan.sites if ended.get(site))]
         print_json({"done": done, "failed": failed, "untouched": untouched}, indent=False)
     if failed:
         more = f"; nothing was begun at {', '.join(untouched)}" if untouched else ""
@@ -101,14 +104,16 @@ async def in_waves(plan: Rollout, work: Work, as_json: bool) -> None:
 async def _at(site: str, work: Work, ended: dict[str, bool], teller: Teller) -> None:
     try:
         did = await work(site, teller)
-    except GridlinkError as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other sites go on and it is told
         did = failure(error)
     ended[site] = did.succeeded
     teller.tell(did.line, *did.documents)
     teller.ended()
 
 
-def failure(error: GridlinkError) -> Did:
+def failure(error: Exception) -> Did:
     """What is said of a site at which it couldn't be done."""
     reason = " ".join(str(error).split())
+    if not isinstance(error, GridlinkError):
+        reason = f"{type(error).__name__}: {reason}"
     return Did(False, reason, ({"end": "failed", "reason": reason},))

@@ -75,6 +75,8 @@ async def test_a_site_is_brought_to_what_is_declared_and_then_there_is_nothing_t
         assert documents[-1] == {"done": ["a"], "failed": [], "untouched": []}
         assert (await one.states("a"))["counter"] == ("RUNNING", "1.1.0", "fork")
         assert (await applied(one, file)).splitlines()[-1] == "nothing to do: a"
+        out = await applied(one, file, "--json")
+        assert json.loads(out.splitlines()[-1]) == {"done": ["a"], "failed": [], "untouched": []}
 
         out = await applied(one, declare(tmp_path, "[modules.counter]\nversion = '1.0.0'\n"), "--prune")
         assert "~ update counter 1.1.0 -> 1.0.0" in out
@@ -159,3 +161,24 @@ async def test_what_apply_does_is_signed_and_without_the_operator_s_key_nothing_
         entries = [json.loads(line) for line in out.splitlines()]
         assert [one["kind"] for one in entries] == ["install", "move", "uninstall"]
         assert {one["who"] for one in entries} == {"maria"}
+
+
+async def test_the_last_door_to_the_outside_is_named_and_uninstalled_only_with_a_yes_on_the_command_line(
+    tmp_path: Path,
+) -> None:
+    """Whoever closes it can't come back to open it."""
+    bundle(tmp_path / "a", "gate", good("gateway"))
+    bundle(tmp_path / "a", "lamp", good("lamp"))
+    file = declare(tmp_path, "[modules.lamp]\n")
+    async with sites(tmp_path, "a") as one:
+        await one.settled("gate", "lamp")
+        status, out, _ = await one.gridlink("--site", "a", "apply", file, "--prune", "--dry-run")
+        assert (status, "- uninstall gate 1.0.0, (not declared), (the last door to the outside)" in out) == (1, True)
+        assert "uninstall gate would be refused: " in out
+        asked = Terminal(command("--nats", one.url, "--site", "a", "apply", str(file), "--prune"))
+        asked.shows(r"the last door to the outside", r"Do it at a\?")
+        asked.type(b"y\n")
+        assert asked.ends() == 1
+        assert (await one.states("a"))["gate"][0] == "RUNNING"
+        assert "gate: uninstall done" in await applied(one, file, "--prune")
+        assert "gate" not in await one.states("a")

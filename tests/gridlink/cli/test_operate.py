@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -11,10 +12,12 @@ import pytest
 from appmanager.orders import Ended
 from gridlink.cli.call import CallFailed
 from gridlink.cli.operate import appmanager, show
+from gridlink.cli.operator_key import signed
 from gridlink.cli.session import Session
-from gridlink.errors import NoSuchRole, Refused
+from gridlink.errors import NoSuchRole, PayloadInvalid, Refused
 from gridlink.lifecycle import State
 from gridlink.registry import Entry
+from tests.appmanager.operators.keys import person
 
 
 def entry(name: str, machine: str, role: str, managed_by: tuple[str, ...] = ()) -> Entry:
@@ -82,3 +85,10 @@ def test_what_is_not_done_raises_with_the_step_and_the_reason(capsys: pytest.Cap
     with pytest.raises(CallFailed, match="update lamp rolled back in step watch: it isn't healthy"):
         show(ended, as_json=True)
     assert json.loads(capsys.readouterr().out)["end"] == "rolled back"
+
+
+def test_an_order_with_a_name_that_is_none_is_refused_before_it_is_signed(tmp_path: Path) -> None:
+    """With a key as without one: a line, and no traceback."""
+    order = {"id": "c1", "module": "Bad-Name", "who": "maria"}
+    with pytest.raises(PayloadInvalid, match=r"restart Bad-Name: .*module"):
+        signed("restart", order, "site", TWO[0], person(tmp_path, "maria").seed_file)

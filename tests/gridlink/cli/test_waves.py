@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -36,17 +37,40 @@ async def test_each_site_has_a_line_and_the_error_names_those_that_failed_and_th
     assert sorted(lines) == ["a      update of lamp at a", "b      update of lamp at b", "c      not here"]
 
 
+async def test_what_no_one_expected_at_one_site_is_its_failure_and_the_others_go_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A file that can't be read at the third of fifty sites cuts none of the others off, and the summary is there."""
+    began, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def breaks(site: str, teller: Teller) -> Did:
+        if site == "a":
+            await began.wait()
+            goes_on.set()
+            raise OSError(28, "No space left on device")
+        began.set()
+        await goes_on.wait()
+        await asyncio.sleep(0)
+        return Did(True, "done", ({"end": "done"},))
+
+    with pytest.raises(CallFailed, match="failed at 1 of 2 sites: a"):
+        await in_waves(Rollout(("a", "b"), 2), breaks, as_json=True)
+    documents = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert documents[0]["reason"] == "OSError: [Errno 28] No space left on device"
+    assert documents[-1] == {"done": ["b"], "failed": ["a"], "untouched": []}
+
+
 async def test_programs_get_a_line_of_json_for_each_step_each_site_and_at_the_end(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Each says of which site it is; the last one sums up."""
     with pytest.raises(CallFailed):
-        await in_waves(Rollout(("a", "c"), 1), work, as_json=True)
+        await in_waves(Rollout(("a", "c"), 1), work, as_json=True, nothing_at=["z"])
     documents = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [one.get("site") for one in documents] == ["a", "a", "c", "c", None]
     assert documents[0]["step"] == "receive"
     assert documents[3] == {"site": "c", "end": "failed", "reason": "not here"}
-    assert documents[-1] == {"done": ["a"], "failed": ["c"], "untouched": []}
+    assert documents[-1] == {"done": ["z", "a"], "failed": ["c"], "untouched": []}
 
 
 async def test_with_a_directory_of_keys_the_sites_are_those_that_have_one(
