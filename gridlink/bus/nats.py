@@ -25,6 +25,7 @@ from gridlink.bus.failover import Attempts
 from gridlink.bus.local import HEADER_BYTES, LocalBus, Registration, nobody
 from gridlink.bus.outside import Outside, address_of
 from gridlink.bus.protocol import Answer, Prefer, Receiver
+from gridlink.bus.registration import NatsRegistration
 from gridlink.config import Credentials
 from gridlink.errors import Closed, ConnectionLost, GridlinkError, NameTaken, NoSuchRole, Stopping
 from gridlink.message import Message
@@ -380,19 +381,6 @@ class NatsBus(Outside):
         self._up.set()
         if self.on_reconnect is not None:
             self.on_reconnect()
-
-
-class NatsRegistration:
-    """A receiver's registration with a NatsBus."""
-
-    def __init__(self, bus: NatsBus, address: Address, local: Registration) -> None:
-        self._bus, self._address, self._local = bus, address, local
-
-    async def aclose(self) -> None:
-        """Ends the registration; may be called twice. The receiver takes what comes until the server sends no more."""
-        if self._local.is_last:
-            await self._bus.forget(self._address)
-        self._local.close()
 
 
 def _lost(error: BaseException | None) -> ConnectionLost:
