@@ -78,7 +78,7 @@ class Operating:
         self._keeping = Keeping(Waiting(disk, layout.waiting), manager.log)
         self._runs = Runs(manager, self._record, self._keeping, self._engine.put_on_record)
         self._outcomes: dict[str, asyncio.Future[Ended]] = {}
-        self._waited: set[str] = set()  # commands that are kept on the disk until they have ended
+        self._waited: dict[str, Order] = {}  # commands that are kept on the disk until they have ended, by their ids
         self._last: dict[str, str] = {}  # the id of the command that ended last, by module
 
     async def bundle(self, word: Word, order: BundleOrder) -> Ended:
@@ -218,7 +218,7 @@ class Operating:
 
     async def _resubmit(self, order: Order) -> None:
         """A command that waited: if it has ended it is on record, and isn't done again."""
-        self._waited.add(order.id)
+        self._waited[order.id] = order
         try:
             told = await self._submit(order)
         except GridlinkError as error:
@@ -227,7 +227,7 @@ class Operating:
             if not told.done():
                 self._manager.log.warning("%s %s waited when its node ended: it goes on", order.kind, order.module)
                 return
-        self._waited.discard(order.id)
+        self._waited.pop(order.id, None)
         await self._keeping.remove(order.id)
 
     async def _ask(self, order: Order, dry_run: bool = False, check: Callable[[], None] = lambda: None) -> Ended:
@@ -267,7 +267,7 @@ class Operating:
         if admission.answer is Answer.START:
             self._manager.tasks.spawn(self._carry(order), name=f"{order.kind} {order.module}")
         if admission.answer is Answer.WAIT:
-            self._waited.add(order.id)
+            self._waited[order.id] = order
             await self._keeping.add(order.id, "order", spelled_order(order))
         return told
 
@@ -315,8 +315,10 @@ class Operating:
     def _tell(self, outcome: Outcome, *, expired: bool = False) -> None:
         ended = _ended(outcome)
         if outcome.id in self._waited and outcome.end is not End.BROKEN:
-            self._waited.discard(outcome.id)
-            self._manager.tasks.spawn(self._waits_no_more(outcome, expired), name=f"{outcome.kind} {outcome.module}")
+            order = self._waited.pop(outcome.id)
+            self._manager.tasks.spawn(
+                self._waits_no_more(order, outcome, expired), name=f"{outcome.kind} {outcome.module}"
+            )
         self._last[outcome.module] = outcome.id
         told = self._outcomes.pop(outcome.id, None)
         if told is not None:
@@ -325,10 +327,19 @@ class Operating:
         level("%s %s: %s %s", outcome.kind, outcome.module, outcome.end, outcome.reason)
         self._publish("ended", ended)
 
-    async def _waits_no_more(self, outcome: Outcome, expired: bool) -> None:
+    async def _waits_no_more(self, order: Order, outcome: Outcome, expired: bool) -> None:
         """What has ended is on record, one that expired too, before it is kept no more."""
         if expired:
-            entry = Entry(outcome.id, outcome.kind, outcome.module, outcome.end, outcome.reason, at_s=time.time())
+            entry = Entry(
+                outcome.id,
+                outcome.kind,
+                outcome.module,
+                outcome.end,
+                outcome.reason,
+                order.who,
+                at_s=time.time(),
+                signed=order.signed,
+            )
             try:
                 await self._engine.put_on_record(entry)
             except (GridlinkError, OSError) as error:

@@ -135,9 +135,16 @@ class Commands:
 
 
 def _same(first: Order, again: Order) -> None:
-    """Asked again, a command may have less time left, and nothing else may differ."""
-    if replace(first, expires_s=0.0) != replace(again, expires_s=0.0):
+    """Asked again, maybe by somebody else who has the bundle elsewhere, a command may have less time left.
+
+    Nothing of what is to be done may differ.
+    """
+    if _what(first) != _what(again):
         raise Refused(f"the id {again.id} is that of another command ({first.kind} {first.module}): make a new one")
+
+
+def _what(order: Order) -> Order:
+    return replace(order, source="", who="", signed="", expires_s=0.0)
 
 
 def _alike(outcome: Outcome, again: Order) -> None:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import json
 import os
 import random
 import secrets
-import warnings
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -43,15 +41,6 @@ MORE = """
     async def values(self) -> tuple[str, int, int]:
         return ("{version}", self.count, self.config.step)
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def sockets() -> Iterator[None]:
-    """Its own sockets to nats-servers that were killed are not this test's business: decisions/0010 has them."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @dataclass
@@ -83,7 +72,6 @@ def prepared(directory: Path, mode: str) -> Lane:
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 async def test_everything_is_killed_five_hundred_times_in_all_commands_and_modes(tmp_path: Path) -> None:
     """One version, whole, with its state and configuration; the same seed gives the same commands and moments."""
     print(f"GRIDLINK_SEED={SEED}: {KILLS} kills")

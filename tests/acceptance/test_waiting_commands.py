@@ -65,17 +65,19 @@ async def test_what_waited_alone_is_done_and_kept_no_more(tmp_path: Path) -> Non
     for name in ("lamp", "meter"):
         bundle(managed, name, good(name))
     waiting = Layout(managed).waiting
-    for number, name in enumerate(("lamp", "meter", "lamp")):
-        order = Order(str(number), Kind.UNINSTALL, name, who="desk")
+    for number, (name, expires_s) in enumerate((("lamp", 60), ("meter", 60), ("lamp", 60), ("meter", 0.001))):
+        order = Order(str(number), Kind.UNINSTALL, name, who="desk", expires_s=expires_s)
         Waiting(RealDisk(), waiting).add(order.id, "order", spelled_order(order))
-    assert len(list(waiting.iterdir())) == 3
+    assert len(list(waiting.iterdir())) == 4
     async with running(managed) as node:
         await eventually(lambda: not list(waiting.iterdir()), timeout_s=20)
         assert {(line["id"], line["outcome"]) for line in _record(managed)} == {
             ("0", "done"),
             ("1", "done"),
             ("2", "refused"),
+            ("3", "refused"),
         }
+        assert {line["who"] for line in _record(managed)} == {"desk"}  # of what has expired, too
         assert not node.registry.find(name="lamp")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -33,6 +35,16 @@ def test_the_same_id_with_other_content_is_refused() -> None:
     with pytest.raises(Refused, match="another command"):
         commands.submit(order("1", "meter"), 0.0)
     assert commands.submit(order("1", expires_s=5.0), 1.0).answer is Answer.KNOWN
+
+
+def test_two_desks_may_ask_for_the_same() -> None:
+    """Both apply one file to a site at once: who comes second hears of the command that is under way."""
+    commands, first = Commands(), replace(order("1"), who="maria@desk1", signed="UM", source="/media/stick/lamp.glb")
+    assert commands.submit(first, 0.0).answer is Answer.START
+    second = replace(first, who="jan@desk2", signed="UJ", source="store")
+    assert commands.submit(second, 1.0).answer is Answer.KNOWN
+    with pytest.raises(Refused, match="another command"):
+        commands.submit(replace(second, digest="e"), 1.0)
 
 
 def test_a_queue_is_bounded() -> None:
