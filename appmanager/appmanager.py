@@ -7,10 +7,12 @@ it is asked over the bus. Started in order of `uses`, stopped in reverse.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from appmanager.children import UNPLANNED_GRACE_S, Child, Children, apart
 from appmanager.moving import MoveOrder, as_running, destination
@@ -36,8 +38,7 @@ if TYPE_CHECKING:
 MOVED_WITHIN_S = 20.0
 
 
-@dataclass(frozen=True, slots=True)
-class Managed:
+class Managed(Struct, frozen=True):
     """A bundle of the managed directory, and what became of it."""
 
     name: str
@@ -47,8 +48,7 @@ class Managed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Struct, frozen=True):
     """The managed directory as a whole."""
 
     managed: str

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from appmanager.in_node import NodeChild
 from appmanager.in_process import ProcessChild
@@ -157,7 +158,7 @@ class Children(Operated):
         if not self.hosting.url:
             return
         self.log.warning("%s runs in mode fork: %s", planned.name, why)
-        moved = replace(planned, mode="fork", note=f"it can't live in a node: {why}")
+        moved = structs.replace(planned, mode="fork", note=f"it can't live in a node: {why}")
         self._planned = [moved if one.name == planned.name else one for one in self._planned]
         await self._start(moved, {}).settled.wait()
 
@@ -210,7 +211,7 @@ class Children(Operated):
             return
         if child is not None:
             child.cancel()
-        self._policy = replace(self._policy, moved={**self._policy.moved, name: why})
+        self._policy = structs.replace(self._policy, moved={**self._policy.moved, name: why})
         self.put(as_moved(planned, why))
         self._start(as_moved(planned, why), {})
 
@@ -258,7 +259,7 @@ def apart(planned: Planned, users: Mapping[str, str], processes: bool) -> Planne
     if user is None or planned.mode != "node" or planned.refused:
         return planned
     if not processes:
-        return replace(
+        return structs.replace(
             planned, refused=f"it is to run as user {user!r}, so in a process of its own: not on a local bus"
         )
-    return replace(planned, mode="fork", note=f"it runs as user {user!r}, so in a process of its own")
+    return structs.replace(planned, mode="fork", note=f"it runs as user {user!r}, so in a process of its own")

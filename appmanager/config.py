@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from appmanager.offences import Offence
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Struct, frozen=True):
     """Given by the guardian. `mode`: how all bundles are to run, whatever their manifests say."""
 
     managed: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
 
 from appmanager.confinement import words
 from appmanager.link import Exited, GuardianLink
@@ -112,7 +113,7 @@ class ProcessChild:
 
         user, data = user_called(name), Path(settings.hosts[0].data_dir)
         user.give(data, Path(settings.log.file))
-        return replace(settings, states=str(data / ".states"), accepted=str(data / ".accepted")), str(user)
+        return structs.replace(settings, states=str(data / ".states"), accepted=str(data / ".accepted")), str(user)
 
     async def _seen_running(self, taken_over: bool) -> None:
         registry = self._manager.registry
@@ -163,6 +164,6 @@ class ProcessChild:
         )
         log = LogSetting(str(self._logs / f"{self._node}.log"), self._json_logs)
         settings = NodeSettings(site=hosting.site, node=self._node, machine=hosting.machine, url=hosting.url, log=log)
-        settings = replace(settings, states=hosting.states, checkpoint_s=hosting.checkpoint_s)
-        settings = replace(settings, accepted=hosting.accepted, blocked=dict(self.left_out))
-        return replace(settings, hosts=(host,), site_file=hosting.site_file)
+        settings = structs.replace(settings, states=hosting.states, checkpoint_s=hosting.checkpoint_s)
+        settings = structs.replace(settings, accepted=hosting.accepted, blocked=dict(self.left_out))
+        return structs.replace(settings, hosts=(host,), site_file=hosting.site_file)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from appmanager.offences import Offence
 from gridlink.codec import encode
@@ -16,8 +17,7 @@ from gridlink.node.settings import NodeSettings
 _KINDS: dict[str, Literal["hung", "crashed", "ended"]] = {"hung": "hung", "crashed": "crashed", "ended": "ended"}
 
 
-@dataclass(frozen=True, slots=True)
-class Exited:
+class Exited(Struct, frozen=True):
     """How a child ended: exit status (negative: a signal), in words, and its own reason where it gave one."""
 
     name: str

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
 
 from appmanager.in_node import NodeChild
 from appmanager.in_process import ProcessChild
@@ -176,7 +177,7 @@ class ModuleHost:
         why = await self._manager.settled(child, START_S)
         if why and isinstance(child, NodeChild) and child.needs_process and self._manager.hosting.url:
             await self._drop(child, former)
-            to = replace(to, mode="fork", into="", note=f"it can't live in a node: {child.needs_process}")
+            to = structs.replace(to, mode="fork", into="", note=f"it can't live in a node: {child.needs_process}")
             self._manager.put(to)
             child = self._manager.begin(to, former.instance)
             why = await self._manager.settled(child, START_S)

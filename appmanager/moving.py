@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from appmanager.orders import EXPIRES_S, Id, Signature, Who
 from gridlink.errors import Refused
 from gridlink.node.plan import CHOSEN, NODEMANAGER, NODEMANAGER_ENTRY, Planned, Policy, trusted
 
 
-@dataclass(frozen=True, slots=True)
-class MoveOrder:
+class MoveOrder(Struct, frozen=True):
     """How a bundle is to run from now on, also after a restart of the node. `into`: a NodeManager, for mode node.
 
     `reason`: why, for the log. `force`: it is stopped where its handlers don't finish, and it holds only until the

@@ -8,9 +8,11 @@ that NodeManager's own directory (the paper's Figure 7).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gridlink.errors import GridlinkError
 from gridlink.health import CRASHED, HUNG, TOPIC, ModuleCrashed, ModuleHung
@@ -21,8 +23,7 @@ if TYPE_CHECKING:
     from appmanager.children import Children
 
 
-@dataclass(frozen=True, slots=True)
-class Offence:
+class Offence(Struct, frozen=True):
     """`host`: the process of a bundle (a NodeManager's) in which it was; empty for the AppManager's own node.
 
     `kind`: hung, crashed by a signal, or ended in another way. `moves`: it is not to be there again. `stack`: the

@@ -10,10 +10,12 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from appmanager.inventory import inventory
 from appmanager.keeping import Keeping
@@ -200,7 +202,7 @@ class Operating:
         found = await inventory(self._manager, self._record, self._protected, order)
         under_way = {*self._manager.moving, *(order.module for order in self._commands.current())}
         last = {name: f"{found.last.get(name, '')} {self._last.get(name, '')}" for name in {*found.last, *self._last}}
-        return replace(found, last=last, under_way=tuple(sorted(under_way)))
+        return structs.replace(found, last=last, under_way=tuple(sorted(under_way)))
 
     async def resume(self, recovered: list[Recovered]) -> None:
         """Goes on with what a former AppManager had begun or taken in, and tells what became of the rest."""

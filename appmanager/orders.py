@@ -6,10 +6,10 @@ answer is the same. Where the site lists operators, one of them has to have sign
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Struct
 
 from gridlink.manifest import Name
 
@@ -21,8 +21,7 @@ Digest = Annotated[str, msgspec.Meta(max_length=128)]
 Word = Literal["install", "update", "configure", "uninstall", "rollback", "start", "stop", "restart", "kill", "move"]
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(Struct, frozen=True):
     """An operator's signature of a command, as it travels in it. `at_s`: Unix time by the operator's clock."""
 
     nkey: str
@@ -30,8 +29,7 @@ class Signature:
     ed25519: str  # 128 hexadecimal digits
 
 
-@dataclass(frozen=True, slots=True)
-class BundleOrder:
+class BundleOrder(Struct, frozen=True):
     """Install or update a module. `digest`: the bundle's, as `gridlink pack` prints it; `source`: where its file is.
 
     `settings`: values in its config.json, by dotted names; `config`: a document in its place. `older`: also where a
@@ -51,8 +49,7 @@ class BundleOrder:
     signature: Signature | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigureOrder:
+class ConfigureOrder(Struct, frozen=True):
     """Other values: single `settings` by dotted names, or `config`, a document in place of config.json."""
 
     id: Id
@@ -65,8 +62,7 @@ class ConfigureOrder:
     signature: Signature | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UninstallOrder:
+class UninstallOrder(Struct, frozen=True):
     """Remove a module; with `purge` its own files too. `yes`: also where it is the last door to the outside."""
 
     id: Id
@@ -79,8 +75,7 @@ class UninstallOrder:
     signature: Signature | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RollbackOrder:
+class RollbackOrder(Struct, frozen=True):
     """Back to a version that is kept: the last one, or `to`; with its state, or the present one (`keep_state`)."""
 
     id: Id
@@ -93,8 +88,7 @@ class RollbackOrder:
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RunOrder:
+class RunOrder(Struct, frozen=True):
     """Start, stop, restart or kill a module, until the next start of its node. `yes`: as for uninstall."""
 
     id: Id
@@ -106,8 +100,7 @@ class RunOrder:
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """How a command ended; `under way`: ask again with the same id. `was`, `becomes`: versions.
 
     `steps`: what would be done, of a dry run. `step`: where it failed.
@@ -124,8 +117,7 @@ class Ended:
     steps: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(Struct, frozen=True):
     """A step of a command is begun, or a part of it is done. `percent`: of all steps; `done_bytes`: of this one.
 
     `of_bytes`: how many that will be, 0 where it isn't known. `waits`: why it doesn't go on now, a lost link say.
@@ -141,8 +133,7 @@ class Begun:
     waits: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryOrder:
+class HistoryOrder(Struct, frozen=True):
     """The last commands on record, of one module or all; `verify`: follow the chain of hashes from its beginning."""
 
     module: str = ""
@@ -150,8 +141,7 @@ class HistoryOrder:
     verify: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(Struct, frozen=True):
     """A command on record. `at_s`: Unix time by the board's clock; `hash`: of the entry, which the next one names.
 
     `signed`: the public nkey by which it was signed, where that was checked; then `who` is that operator.
@@ -170,32 +160,28 @@ class Recorded:
     signed: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Struct, frozen=True):
     """The record. `verified`: how many entries were found unchanged; None where nobody asked."""
 
     entries: tuple[Recorded, ...]
     verified: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StoreAt:
+class StoreAt(Struct, frozen=True):
     """The site's store: the node that runs it, and the JetStream domain by which everybody reaches it."""
 
     node: str
     domain: str
 
 
-@dataclass(frozen=True, slots=True)
-class InventoryOrder:
+class InventoryOrder(Struct, frozen=True):
     """What there is of these modules, and of all others if `others`."""
 
     modules: tuple[Name, ...] = ()
     others: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Installed:
+class Installed(Struct, frozen=True):
     """A module as it is: its version, its bundle's digest (none of one that was put there by hand), its config.json.
 
     `chosen`: an operator has said in which mode it runs. `protected`: it runs the node, and no command changes it.
@@ -214,8 +200,7 @@ class Installed:
     uses: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Inventory:
+class Inventory(Struct, frozen=True):
     """The modules of a machine. `last`, by module: which commands ended last, on record and in memory.
 
     The next one's id is made with it, so that it is another one once one has ended, and the same until then.
@@ -227,8 +212,7 @@ class Inventory:
     under_way: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LogsOrder:
+class LogsOrder(Struct, frozen=True):
     """The last records (500 at most) of a module, an instance, or all; `since`: from that time on, as they have it."""
 
     name: str = ""
@@ -236,8 +220,7 @@ class LogsOrder:
     since: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class LogRecord:
+class LogRecord(Struct, frozen=True):
     """What was logged: at a time by the board's clock (RFC 3339), by whom; `text` may have more lines."""
 
     time: str
@@ -246,8 +229,7 @@ class LogRecord:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Logs:
+class Logs(Struct, frozen=True):
     """Records in order of time; the oldest are left out where they are more than 256 KiB."""
 
     records: tuple[LogRecord, ...]

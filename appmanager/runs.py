@@ -9,8 +9,9 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
 
 from appmanager.keeping import Keeping
 from appmanager.orders import Ended, Word
@@ -103,7 +104,7 @@ class Runs:
         """It is on record before it is told."""
         unrecorded = await self._on_record(entry)
         ended = _ended(entry, word)
-        told.set_result(replace(ended, reason="; ".join(filter(None, (entry.reason, unrecorded)))))
+        told.set_result(structs.replace(ended, reason="; ".join(filter(None, (entry.reason, unrecorded)))))
 
     async def cut_off(self, document: dict[str, Any]) -> None:
         """Puts on record what a former AppManager had begun, if it had not."""

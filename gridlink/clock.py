@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 MAX_SPEED = 1e9
 MAX_SITE_S = 1e12  # some 30,000 years before or after 1970
@@ -18,8 +19,7 @@ MAX_NAME = 256  # characters of an instance's name, which every heartbeat carrie
 STEP_S = 0.25  # a follower that is off by more real seconds is set right; less is a message's way here
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """Site time `site_s` (Unix seconds) at the moment it was read, and how fast it runs from there.
 
     `leader` is the instance that set it; `version` grows with each setting, so that the newest wins.

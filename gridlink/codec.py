@@ -156,8 +156,8 @@ def _not_finite(value: Any) -> float | None:
 
 
 def dumps(value: Any, *, indent: bool = False) -> bytes:
-    """JSON for files and people, from plain types and dataclasses."""
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else None)
+    """JSON for files and people, from plain types, dataclasses and Structs."""
+    return orjson.dumps(value, default=msgspec.to_builtins, option=orjson.OPT_INDENT_2 if indent else None)
 
 
 def loads(body: bytes | str) -> Any:

@@ -6,18 +6,17 @@ import os
 import re
 import socket
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import orjson
+from msgspec import Struct
 
 from gridlink.errors import ConfigInvalid
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(Struct, frozen=True):
     """How to prove to a nats-server who we are; file names and words as the nats command line has them."""
 
     creds: str | None = None
@@ -38,9 +37,7 @@ def credentials(environ: Mapping[str, str] = os.environ) -> Credentials:
     Two are ours: NATS_TLS_NAME, the name that the certificates of a site's servers have in common, and
     NATS_INBOX_PREFIX, the subjects on which these credentials may get replies.
     """
-    return Credentials(
-        **{name: environ.get(f"NATS_{name.upper()}") or None for name in Credentials.__dataclass_fields__}
-    )
+    return Credentials(**{name: environ.get(f"NATS_{name.upper()}") or None for name in Credentials.__struct_fields__})
 
 
 def machine_name() -> str:
@@ -78,8 +75,11 @@ def write_atomically(path: Path, body: bytes) -> None:
 
 
 def typed(document: Any, type_: Any, where: str) -> Any:
-    """`document` as a `type_`; unknown fields of a dataclass are refused. Raises ConfigInvalid that names `where`."""
-    known = getattr(type_, "__dataclass_fields__", None)
+    """`document` as a `type_`; unknown fields of a dataclass or Struct are refused.
+
+    Raises ConfigInvalid that names `where`.
+    """
+    known = _fields(type_)
     if known is not None:
         if not isinstance(document, Mapping):
             raise ConfigInvalid(f"{where}: expected a JSON object, got {type(document).__name__}")
@@ -92,6 +92,14 @@ def typed(document: Any, type_: Any, where: str) -> Any:
     return value
 
 
+def _fields(value: Any) -> dict[str, str] | None:
+    """The attributes of a dataclass or Struct by their names in a document; None for anything else."""
+    if (named := getattr(value, "__struct_encode_fields__", None)) is not None:
+        return dict(zip(named, value.__struct_fields__, strict=True))
+    named = getattr(value, "__dataclass_fields__", None)
+    return {name: name for name in named} if named is not None else None
+
+
 def _refuse_unknown(document: Mapping[str, Any], known: Iterable[str], where: str, prefix: str) -> None:
     unknown = sorted(set(document).difference(known))
     if unknown:
@@ -101,12 +109,12 @@ def _refuse_unknown(document: Mapping[str, Any], known: Iterable[str], where: st
 
 def _refuse_unknown_inside(document: Any, value: Any, where: str, prefix: str) -> None:
     """The same at any depth: `value` is what `document` was read into."""
-    known = getattr(value, "__dataclass_fields__", None)
+    known = _fields(value)
     if isinstance(document, Mapping):
         if known is not None:
             _refuse_unknown(document, known, where, prefix)
         for name, part in document.items():
-            inside = getattr(value, name, None) if known is not None else _item(value, name)
+            inside = getattr(value, known[name]) if known is not None else _item(value, name)
             _refuse_unknown_inside(part, inside, where, f"{prefix}{name}.")
     elif isinstance(document, list) and isinstance(value, list | tuple):
         for part, inside in zip(document, value, strict=False):

@@ -9,10 +9,10 @@ import hashlib
 import inspect
 import typing
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from gridlink.address import token
 from gridlink.errors import ModuleInvalid
@@ -30,31 +30,27 @@ class Topic:
         self.events = {token(event, "event type"): payload for event, payload in events.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class RequestMark:
+class RequestMark(Struct, frozen=True):
     """What `@request` leaves on a handler."""
 
     type: str
     thread: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SubscribeMark:
+class SubscribeMark(Struct, frozen=True):
     """What `@subscribe` leaves on a handler."""
 
     topic: str
     type: str
 
 
-@dataclass(frozen=True, slots=True)
-class EveryMark:
+class EveryMark(Struct, frozen=True):
     """What `@every` leaves on a handler; seconds of site time."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(Struct, frozen=True):
     """A request that a module answers. `payload` and `reply` are types; None where there is none."""
 
     type: str
@@ -65,8 +61,7 @@ class Served:
     doc: str
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(Struct, frozen=True):
     """An event that a module subscribes to."""
 
     topic: str
@@ -75,16 +70,14 @@ class Heard:
     payload: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Timed:
+class Timed(Struct, frozen=True):
     """A handler that runs every so many seconds of site time."""
 
     seconds: float
     handler: str
 
 
-@dataclass(frozen=True, slots=True)
-class Contract:
+class Contract(Struct, frozen=True):
     """All that a module's class declares."""
 
     roles: tuple[str, ...]
@@ -199,8 +192,7 @@ def digest(schema: dict[str, Any]) -> str:
     return hashlib.blake2b(msgspec.json.encode(schema, order="sorted"), digest_size=12).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
+class Described(Struct, frozen=True):
     """A contract as others see it: types as digests of their schemas, and the schemas."""
 
     requests: dict[str, dict[str, str]]  # type -> {"payload": digest, "reply": digest}

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 TOPIC, HUNG, CRASHED = "health", "moduleHung", "moduleCrashed"
 Action = Literal["named", "interrupted", "moved", "replaced"]
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleHung:
+class ModuleHung(Struct, frozen=True):
     """A module kept the event loop of its node longer than its limit.
 
     `stack`: `file:line function`, the innermost first. `action`: it was only named, it was interrupted, it was moved to
@@ -36,8 +36,7 @@ class ModuleHung:
         return f"{self.instance} held the event loop for {self.held_s:.2f} s (limit {self.limit_s:g} s){where}: {did}"
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleCrashed:
+class ModuleCrashed(Struct, frozen=True):
     """A module ended the process of its node: a crash in native code, `os._exit`, all memory taken.
 
     `stack` as above, where it is known. `moved`: it runs in a process of its own from now on; a crash is forgiven once.

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Struct, field
 
 from gridlink.errors import ManifestInvalid
 from gridlink.restart import RestartHistory
@@ -31,8 +31,7 @@ _REQUIRED_KEYS = ("python", "gridlink", "platform")
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 
-@dataclass(frozen=True, slots=True)
-class Resources:
+class Resources(Struct, frozen=True):
     """What an instance needs: MiB of memory, CPUs, MiB of disk."""
 
     memory_mib: Positive | None = None
@@ -40,8 +39,7 @@ class Resources:
     disk_mib: Positive | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Restart:
+class Restart(Struct, frozen=True):
     """See gridlink.restart.RestartHistory."""
 
     intensity: Annotated[int, msgspec.Meta(ge=0)] = 5
@@ -53,8 +51,7 @@ class Restart:
         return RestartHistory(self.intensity, self.period_s, self.backoff_s)
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Struct, frozen=True):
     """A bundle's `module.json`, whole.
 
     `requires`: version ranges (`>=1,<2`) of `python`, `gridlink` and of each of the host's libraries that the bundle
@@ -133,12 +130,12 @@ def schema() -> dict[str, Any]:
         "additionalProperties": version_range,
         "default": {},
     }
-    properties["uses"] |= {"propertyNames": {"pattern": _USED}, "default": {}}
+    properties["uses"]["propertyNames"] = {"pattern": _USED}
     return found
 
 
-def _refuse_unknown(document: Mapping[Any, Any], cls: type, where: str, prefix: str) -> None:
-    known = [f.name for f in fields(cls)]
+def _refuse_unknown(document: Mapping[Any, Any], cls: type[Struct], where: str, prefix: str) -> None:
+    known = cls.__struct_fields__
     for name in document:
         if name not in known:
             raise ManifestInvalid(

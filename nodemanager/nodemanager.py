@@ -9,11 +9,11 @@ import asyncio
 import contextvars
 import math
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+from msgspec import Struct, field
 
 from gridlink import Topic
 from gridlink.codec import encode
@@ -42,16 +42,14 @@ STATUS_FULL = 71  # of the process
 ANSWER_IN_TIME = 0.8  # of a request's time; the rest is for the answer
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Struct, frozen=True):
     """`memory_mib`: what its process may take; without, all that is free but for a reserve."""
 
     watchdog: WatchdogSetting = field(default_factory=WatchdogSetting)
     memory_mib: Annotated[float, msgspec.Meta(gt=0)] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HostOrder:
+class HostOrder(Struct, frozen=True):
     """A bundle to host: its directory, where its own files go, and the instances that ask for it.
 
     `note`: for who looks at it. `follows`: the instance of another process that it takes over from.
@@ -64,8 +62,7 @@ class HostOrder:
     follows: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Hosted:
+class Hosted(Struct, frozen=True):
     """What became of a bundle. `needs_process`: why it can't live in this interpreter, only in one of its own."""
 
     name: str

@@ -6,11 +6,12 @@ connect, often with the same nkey, and must not be able to have a command signed
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import msgspec
 import orjson
+from msgspec import structs
 
 from gridlink.errors import PayloadInvalid
 
@@ -19,9 +20,9 @@ UNSIGNED = frozenset({"signature", "who", "signed"})  # the first is made of the
 
 
 class Signable(Protocol):
-    """A command's dataclass, as it travels: typed, with the id by which it is done once."""
+    """A command's Struct, as it travels: typed, with the id by which it is done once."""
 
-    __dataclass_fields__: ClassVar[dict[str, Any]]
+    __struct_fields__: ClassVar[tuple[str, ...]]
 
     @property
     def id(self) -> str:
@@ -70,8 +71,8 @@ def signed_bytes(type: str, command: Signable, target: Target, at_s: int) -> byt
 def _said(command: Any) -> dict[str, Any]:
     plain = msgspec.to_builtins(command)
     found = {}
-    for field in fields(command):
-        default = field.default_factory() if field.default_factory is not MISSING else field.default
-        if field.name not in UNSIGNED and (default is MISSING or getattr(command, field.name) != default):
+    for field in structs.fields(command):
+        default = field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
+        if field.name not in UNSIGNED and (default is msgspec.NODEFAULT or getattr(command, field.name) != default):
             found[field.name] = plain[field.name]
     return found

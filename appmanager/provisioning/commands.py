@@ -8,8 +8,10 @@ sender wanted is not carried out any more. Time is the machine's monotonic clock
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import structs
 
 from appmanager.provisioning.machine import End
 from appmanager.provisioning.outcome import Outcome
@@ -93,7 +95,7 @@ class Commands:
         while waiting:
             first = waiting.popleft()
             if now_s < first.until_s:
-                self._current[outcome.module] = replace(first.order, expires_s=first.until_s - now_s)
+                self._current[outcome.module] = structs.replace(first.order, expires_s=first.until_s - now_s)
                 break
             expired.append(self._expire(first.order))
         if not waiting:
@@ -144,7 +146,7 @@ def _same(first: Order, again: Order) -> None:
 
 
 def _what(order: Order) -> Order:
-    return replace(order, source="", who="", signed="", expires_s=0.0)
+    return structs.replace(order, source="", who="", signed="", expires_s=0.0)
 
 
 def _alike(outcome: Outcome, again: Order) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
 
 from appmanager.provisioning.machine import Kind
 from gridlink.manifest import Name
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """A command as it comes. `id`: made by whoever asks, the same when it is asked again.
 
     `digest`: of the bundle, for install and update. `config`: a document that takes the place of config.json, which
@@ -36,8 +35,7 @@ class Order:
     expires_s: float = 600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """An order, and where on the disk it takes place.
 
     `place`: the directory's name in the managed directory. `keep`: the number under which what runs now is kept,
@@ -67,7 +65,8 @@ class Plan:
 
 def spelled(plan: Plan) -> dict[str, Any]:
     """A plan as the journal has it."""
-    return asdict(plan)
+    found: dict[str, Any] = msgspec.to_builtins(plan)
+    return found
 
 
 def read(document: dict[str, Any]) -> Plan:
@@ -77,7 +76,8 @@ def read(document: dict[str, Any]) -> Plan:
 
 def spelled_order(order: Order) -> dict[str, Any]:
     """An order as it is kept while it waits."""
-    return asdict(order)
+    found: dict[str, Any] = msgspec.to_builtins(order)
+    return found
 
 
 def read_order(document: dict[str, Any]) -> Order:

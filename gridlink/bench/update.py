@@ -12,9 +12,11 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from appmanager.orders import BundleOrder, Ended
 from appmanager.packed.contents import Header
@@ -143,7 +145,7 @@ async def _one(sender: Sender, asked: Asked, number: int) -> None:
 
 
 async def _updated(sender: Sender, manager: str, order: BundleOrder) -> None:
-    ended = await sender.request(manager, "update", asdict(order), reply=Ended, timeout_s=UPDATE_WITHIN_S)
+    ended = await sender.request(manager, "update", msgspec.to_builtins(order), reply=Ended, timeout_s=UPDATE_WITHIN_S)
     if ended.end != "done":
         raise BenchFailed(f"an update was {ended.end} in step {ended.step}: {ended.reason}")
 

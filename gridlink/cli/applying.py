@@ -10,9 +10,11 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from appmanager.orders import EXPIRES_S, Inventory
 from appmanager.running import DOORS
@@ -148,7 +150,7 @@ async def _outcome(site: Session, plan: SitePlan, step: Step, teller: Teller, ho
 
     steps = teller.steps(order["id"], step.word, step.module)
     ended = await Asking(site, step.word, order, steps, how.key, how.expires_s).ended(bring if file else None)
-    return line_of(ended), asdict(ended)
+    return line_of(ended), msgspec.to_builtins(ended)
 
 
 async def _move(site: Session, plan: SitePlan, step: Step, how: How) -> None:

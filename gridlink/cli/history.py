@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import click
+import msgspec
 
 from appmanager.orders import History
 from gridlink.cli.call import explained, ready
@@ -83,7 +84,7 @@ async def _asked(site: Session, order: dict[str, Any]) -> History:
 
 def _documents(found: History) -> list[dict[str, Any]]:
     verified = [] if found.verified is None else [{"verified": found.verified}]
-    return [asdict(entry) for entry in found.entries] + verified
+    return [msgspec.to_builtins(entry) for entry in found.entries] + verified
 
 
 def _rows(found: History) -> list[list[str]]:

@@ -7,6 +7,7 @@ import time
 from dataclasses import asdict
 
 import click
+import msgspec
 
 from appmanager.orders import LogRecord
 from gridlink.cli.far_logs import far_logs
@@ -59,7 +60,7 @@ def command(options: Options, name: str, follow: bool, count: int | None, as_jso
 
 def _far(site: str, record: LogRecord, as_json: bool) -> None:
     if as_json:
-        print_json({**({"site": site} if site else {}), **asdict(record)}, indent=False)
+        print_json({**({"site": site} if site else {}), **msgspec.to_builtins(record)}, indent=False)
     else:
         click.echo(f"{site} " if site else "", nl=False)
         _print([Record(record.time, record.level, record.module, record.text)], False)

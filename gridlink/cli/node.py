@@ -6,11 +6,12 @@ import os
 import signal
 import socket
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from msgspec import structs
 
 import gridlink
 from appmanager.guardian.lock import ManagedLock
@@ -222,7 +223,7 @@ def modes(options: NodeOptions) -> str:
         from gridlink.proxies.site import read_site_file  # noqa: PLC0415 - where there is one
 
         hosting = read_site_file(options.managed / SITE_FILE).document.hosting
-        policy = replace(policy, modes=hosting.modes, untrusted=hosting.untrusted)
+        policy = structs.replace(policy, modes=hosting.modes, untrusted=hosting.untrusted)
     return " ".join(sorted({planned.mode for planned in read_plan(options.managed, policy) if not planned.refused}))
 
 

@@ -11,11 +11,11 @@ import getpass
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from appmanager.operated import TOPIC
 from appmanager.orders import EXPIRES_S, Begun, Ended, Word
@@ -224,7 +224,7 @@ class Heard:
 def show(ended: Ended, as_json: bool) -> None:
     """Prints an outcome. Raises CallFailed, unless it is done."""
     if as_json:
-        print_json(asdict(ended), indent=False)
+        print_json(msgspec.to_builtins(ended), indent=False)
     if ended.end not in SUCCEEDED:
         raise CallFailed(line_of(ended))
     if not as_json:

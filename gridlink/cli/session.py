@@ -13,10 +13,12 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from msgspec import structs
 
 from gridlink.bus.nats import NatsBus
 from gridlink.cli.options import NodeNotFound, Options, Where, find
@@ -183,7 +185,7 @@ def own_key(given: Credentials, site: str) -> Credentials:
     seed = Path(given.nkey) / f"{site}.nk"
     if not seed.exists():
         raise TrustInvalid(f"NATS_NKEY is a directory without {seed.name}: there is no key for site {site}")
-    return replace(given, nkey=str(seed))
+    return structs.replace(given, nkey=str(seed))
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from types import TracebackType
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from appmanager.orders import Begun, Word
 from gridlink.cli.output import on_terminal, print_json
@@ -47,7 +48,7 @@ class SiteBars:
     def begun(self, site: str, step: Begun) -> None:
         """A step is begun at a site, or a part of it is done."""
         if self._as_json:
-            print_json({"site": site, **asdict(step)}, indent=False)
+            print_json({"site": site, **msgspec.to_builtins(step)}, indent=False)
         elif self._progress is not None:
             self._progress.update(
                 self._bars[site], completed=step.percent, description=f"{step.kind} {step.module}: {described(step)}"

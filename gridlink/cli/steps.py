@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from appmanager.orders import Begun, Word
 from gridlink.cli.output import on_terminal, print_json
@@ -43,7 +43,7 @@ class Steps:
     def begun(self, step: Begun) -> None:
         """A step is begun, or a part of it is done."""
         if self._as_json:
-            print_json(asdict(step), indent=False)
+            print_json(msgspec.to_builtins(step), indent=False)
         elif self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=step.percent, description=described(step))
         elif step.waits:
@@ -62,7 +62,7 @@ class Steps:
             return
         self._said = reason
         if self._as_json:
-            print_json(asdict(Begun(self._id, self._module, self._kind, "", 0, waits=reason)), indent=False)
+            print_json(Begun(self._id, self._module, self._kind, "", 0, waits=reason), indent=False)
         elif self._bar is not None and self._task is not None:
             self._bar.update(self._task, description=f"waits: {reason}")
         else:

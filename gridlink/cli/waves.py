@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
+import msgspec
 
 from appmanager.orders import Word
 from gridlink.cli.call import CallFailed
@@ -72,7 +73,7 @@ async def ask_sites(
         async with session(replace(options, site=name)) as site:
             steps = teller.steps(order["id"], type, order["module"])
             ended = await Asking(site, type, dict(order), steps, key_file(options), expires_s).ended(bring)
-        return Did(ended.end in SUCCEEDED, line_of(ended), (asdict(ended),))
+        return Did(ended.end in SUCCEEDED, line_of(ended), (msgspec.to_builtins(ended),))
 
     await in_waves(await rollout(options, harmless=bool(order.get("dry_run"))), work, as_json)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 
-@dataclass(slots=True)
-class RequestCounters:
+class RequestCounters(Struct):
     """Of the requests of one type; times in nanoseconds of real time, waiting included."""
 
     requests: int = 0
@@ -15,8 +14,7 @@ class RequestCounters:
     processing_ns: int = 0
 
 
-@dataclass(slots=True)
-class Counters:
+class Counters(Struct):
     """Since the instance was started."""
 
     requests: int = 0

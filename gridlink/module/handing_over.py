@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
+
+from msgspec import structs
 
 from gridlink.address import Address
 from gridlink.bus.protocol import Subscription
@@ -84,7 +85,7 @@ class HandingOver:
         held, inbox = self._held, self._inbox
         if held is None or inbox is None:
             return
-        self._environment = replace(self._environment, tasks=ContainedTasks(self.name))
+        self._environment = structs.replace(self._environment, tasks=ContainedTasks(self.name))
         self._threads = Threads(self.name)
         self.state, self._held = advance(self.state, State.STARTING), None
         try:

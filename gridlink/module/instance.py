@@ -12,9 +12,10 @@ import inspect
 import math
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec import structs
 
 from gridlink import address
 from gridlink.address import Address
@@ -121,7 +122,7 @@ class Instance(HandingOver):
         if not self.configurable:
             raise ConfigInvalid(f"{self.name} is {self.state}, or about to be: it takes a configuration while it RUNs")
         await hooks.configure(self, new)
-        self._environment = replace(self._environment, config=new)
+        self._environment = structs.replace(self._environment, config=new)
 
     async def unhealthy(self) -> str:
         """Why the module isn't healthy; empty where it is. See gridlink.module.hooks."""

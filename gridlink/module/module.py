@@ -8,9 +8,10 @@ import time
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import Context, copy_context
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+from msgspec import Struct
 
 from gridlink.clock import SiteClock
 from gridlink.contract import Topic, check_handlers, check_hooks
@@ -33,8 +34,7 @@ def _plainly(function: Callable[..., Any], *arguments: Any) -> Any:
     return function(*arguments)
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """A module's class, and how to get a context in which its code finds its own libraries."""
 
     target: type[Module[Any]]
@@ -42,8 +42,7 @@ class Loaded:
     call: Callable[..., Any] = _plainly  # calls a function in the bundle's name: what it imports is the bundle's
 
 
-@dataclass(frozen=True, slots=True)
-class HostSpec:
+class HostSpec(Struct, frozen=True):
     """A module to host in this interpreter: how to get its class, and where its files are."""
 
     manifest: Manifest
@@ -126,8 +125,7 @@ class ModuleClock:
         self._clock.lead(site_s, speed, self._instance)
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(Struct, frozen=True):
     """All that an instance is given by its node."""
 
     instance: str

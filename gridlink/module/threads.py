@@ -12,9 +12,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from gridlink.errors import ConnectionLost, GridlinkError, Stopping
 from gridlink.message import current
@@ -28,8 +29,7 @@ log = logging.getLogger("gridlink.module")
 MAX_THREADS = 4
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Call:
+class _Call(Struct, frozen=True, eq=False):
     """One that a thread has, or waits for a thread."""
 
     name: str

@@ -7,8 +7,10 @@ less. A bundle that declares nothing counts as nothing. The decision is pure; `r
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gridlink.node.plan import Planned
 
@@ -17,8 +19,7 @@ RESERVE_MIB = 16.0  # kept for what declares nothing: the node itself, nats-serv
 _NO_LIMIT_MIB = 1 << 30  # a petabyte: how cgroup v1 says that there is none
 
 
-@dataclass(frozen=True, slots=True)
-class Free:
+class Free(Struct, frozen=True):
     """Memory that is free, and of what: `this machine`, or a cgroup with its limit."""
 
     mib: float

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from gridlink.config import read_json
 from gridlink.errors import (
@@ -25,8 +26,7 @@ from gridlink.module.module import Loaded
 MANIFEST, CONFIG, LIB = "module.json", "config.json", "lib"
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
+class Bundle(Struct, frozen=True):
     """A bundle's directory and its manifest."""
 
     directory: Path

@@ -8,8 +8,9 @@ by each service that it means.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from gridlink import address
 from gridlink.codec import encode
@@ -19,8 +20,7 @@ from gridlink.registry import Entry
 SUBJECTS = "$SRV.>"
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(Struct, frozen=True):
     """One role of one running instance. `started` is RFC 3339 in UTC; `boot` differs with each start of the node."""
 
     role: str

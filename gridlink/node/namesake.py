@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from gridlink import address
 from gridlink.bus.protocol import Bus
@@ -33,8 +34,7 @@ TRIES, ANSWER_S = 4, 0.35
 WHO = "who"
 
 
-@dataclass(frozen=True, slots=True)
-class Who:
+class Who(Struct, frozen=True):
     """What a node says of its process; `refuses`: why it refuses requests to its instances, empty where it doesn't."""
 
     boot: str

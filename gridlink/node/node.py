@@ -11,9 +11,10 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
 
 from gridlink.address import NODE
 from gridlink.bus.protocol import Bus
@@ -135,7 +136,7 @@ class Node:
         configured.keep()
         if name in self.instances:  # it may have been released meanwhile
             self.configurator.add(self.instances[name], configured)
-        running = replace(entry, state=State.RUNNING, reason=configured.reason)
+        running = structs.replace(entry, state=State.RUNNING, reason=configured.reason)
         await self.registry.put(running)
         context.run(log.info, "%s is RUNNING", name)  # in its own name
         return running
@@ -146,7 +147,7 @@ class Node:
         durable = await self._durable(spec, contract)
         kept = durable.publisher if durable is not None else None
         sender = Sender(self.bus, name, proxies, contract.published, counters, kept, self._retry)
-        environment = replace(self._environment(name, spec, config, sender), durable_topics=durable)
+        environment = structs.replace(self._environment(name, spec, config, sender), durable_topics=durable)
         instance = Instance(loaded.target, contract, environment, self.bus, proxies, counters, self.on_step, context)
         former, self.instances[name] = self.instances.get(name), instance
         succession = await self._following(spec, instance, former)
@@ -278,7 +279,7 @@ class Node:
     async def _tell_reason(self, instance: str, reason: str) -> None:
         for entry in self.registry.instances():
             if entry.instance == instance:
-                await self.registry.put(replace(entry, reason=reason))
+                await self.registry.put(structs.replace(entry, reason=reason))
 
     def _proxies_of(
         self, name: str, spec: HostSpec, loaded: Loaded, contract: Contract, counters: Counters

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gridlink.errors import GridlinkError
 from gridlink.manifest import Manifest
@@ -16,8 +18,7 @@ NODEMANAGER = "nodemanager"  # the one that a node has of its own
 CHOSEN = "an operator moved it here"
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(Struct, frozen=True):
     """One directory of a managed directory. `refused` says why it doesn't run, `note` why not in the mode asked for."""
 
     directory: Path
@@ -30,16 +31,14 @@ class Planned:
     within: str = ""  # the bundle of a NodeManager in whose own directory it lies
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """How an operator has decided that a module runs: `gridlink move`."""
 
     mode: Literal["node", "fork", "process"]
     into: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """How bundles are to run here. What an operator chose counts most, then `mode`, `modes`, the manifest."""
 
     mode: str = ""  # for all bundles

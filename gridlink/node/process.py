@@ -11,12 +11,13 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gridlink.bus.local import LocalBus
 from gridlink.bus.protocol import Bus
@@ -183,8 +184,7 @@ async def _host_all(node: Node, hosts: tuple[HostSetting, ...]) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(Struct, frozen=True):
     """What the guardian knows only when it forks the node."""
 
     url: str  # of the nats-server that it started; empty where it started none

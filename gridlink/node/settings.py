@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True)
-class HostSetting:
+
+class HostSetting(Struct, frozen=True):
     """A bundle to host from the start. `config`: a document that stands in for its config.json."""
 
     directory: str
@@ -21,8 +21,7 @@ class HostSetting:
     supervises: bool = False  # the AppManager: it is given the pipes to the guardian
 
 
-@dataclass(frozen=True, slots=True)
-class LogSetting:
+class LogSetting(Struct, frozen=True):
     """Where log records go: always stderr, and a bounded file if one is named."""
 
     file: str = ""
@@ -30,8 +29,7 @@ class LogSetting:
     level: str = "INFO"
 
 
-@dataclass(frozen=True, slots=True)
-class NodeSettings:
+class NodeSettings(Struct, frozen=True):
     """A node process. `url` is empty for the in-process bus."""
 
     site: str
@@ -49,8 +47,7 @@ class NodeSettings:
     accepted: str = ""  # where the configurations are kept that modules took last; empty: nowhere
 
 
-@dataclass(frozen=True, slots=True)
-class NodeFile:
+class NodeFile(Struct, frozen=True):
     """`.gridlink/node.json`: where the commands find a running node."""
 
     site: str

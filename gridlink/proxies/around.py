@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from gridlink.address import Address
 
@@ -21,8 +22,7 @@ class Peer(Protocol):
         """The roles that it serves."""
 
 
-@dataclass(frozen=True, slots=True)
-class Around:
+class Around(Struct, frozen=True):
     """One instance, and what its node knows of the site."""
 
     site: str

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import msgspec
+from msgspec import Struct, field
 
 from gridlink.clock import Reference
 from gridlink.errors import PayloadInvalid
@@ -13,8 +12,7 @@ from gridlink.lifecycle import State
 Digests = dict[str, dict[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One instance. `requests`, `publishes` and `subscribes` name types by the digests of their schemas."""
 
     name: str
@@ -36,8 +34,7 @@ class Entry:
     managed_by: tuple[str, ...] = ()  # instances of the AppManager and NodeManager that started it
 
 
-@dataclass(frozen=True, slots=True)
-class Announcement:
+class Announcement(Struct, frozen=True):
     """All entries of a node at a version. `boot` differs with each start of the node's process."""
 
     node: str
@@ -49,8 +46,7 @@ class Announcement:
     clock: Reference | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(Struct, frozen=True):
     """What has changed in a node's entries since the version before: those that are new or other, and who is `gone`.
 
     All entries of a node with many modules, at each change of one of them, would be half a megabyte each time.
@@ -63,8 +59,7 @@ class Update:
     gone: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
+class Heartbeat(Struct, frozen=True):
     """Sent each second; a version that we don't have means that an announcement or update was missed."""
 
     node: str
@@ -73,16 +68,14 @@ class Heartbeat:
     clock: Reference | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Sync:
+class Sync(Struct, frozen=True):
     """A newcomer's call to every node (or to one, `to`) to announce itself to it."""
 
     node: str
     to: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Leave:
+class Leave(Struct, frozen=True):
     """A node's clean end."""
 
     node: str

@@ -12,8 +12,9 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
+
+from msgspec import structs
 
 from gridlink import address
 from gridlink.address import Address
@@ -216,7 +217,7 @@ class Registry:
         """Announces that an instance of this node is in another state."""
         entry = self._own.get(instance)
         if entry is not None:
-            await self.put(replace(entry, state=state))
+            await self.put(structs.replace(entry, state=state))
 
     async def drop(self, instance: str) -> None:
         """Announces that an instance of this node is no more."""

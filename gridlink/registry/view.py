@@ -6,7 +6,7 @@ reordered ones do no harm; a lost one shows by the version in the next heartbeat
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from gridlink.registry.entry import Announcement, Entry, Heartbeat, Leave, Update
 
@@ -15,8 +15,7 @@ GONE_S = 4.0
 AGE_STEP_S = 0.05
 
 
-@dataclass(slots=True)
-class Known:
+class Known(Struct):
     """A node as it is known: its last announcement and when it was last heard of (monotonic seconds)."""
 
     boot: str
@@ -27,8 +26,7 @@ class Known:
     suspect: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """What became of an instance: its entry before and after; None where it wasn't, or isn't any more."""
 
     instance: str

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.machinery import all_suffixes
 from pathlib import Path
+
+from msgspec import Struct
 
 LIB = "lib"
 _NOT_PACKAGES = frozenset({"__pycache__", "bin", "include", "share", LIB})
 _CHUNK_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Native:
+class Native(Struct, frozen=True):
     """A native library on disk. `inode` is (device, inode): two names of one inode share their C state."""
 
     path: str
@@ -22,8 +22,7 @@ class Native:
     distribution: str
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """A bundle on disk. `packages` are modules and packages with `__init__`; `namespaces` are those without."""
 
     directory: str

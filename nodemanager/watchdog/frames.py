@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio.events
 import os
 import sys
-from dataclasses import dataclass
 from types import FrameType
+
+from msgspec import Struct
 
 from gridlink.module.owner import owner
 from nodemanager.isolation.space import MARK, BundleSpace, Space
@@ -32,8 +33,7 @@ def untouchable() -> tuple[str, ...]:
     return (*_LOCKED, *(home for home in ours if home))
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """Whose step it is (a module's name, or an instance `name@node`; empty: nobody's), and what may be done to it."""
 
     name: str

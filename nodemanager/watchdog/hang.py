@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gridlink.health import Action, ModuleHung
 
 
-@dataclass(slots=True)
-class Hang:
+class Hang(Struct):
     """Whose step, where, for how long, and how often it was interrupted."""
 
     name: str  # a module's, or an instance `name@node`

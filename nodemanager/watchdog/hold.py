@@ -5,15 +5,14 @@ A step is what the loop runs at one go. A sample says which one runs, and what t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gridlink.progress import lived_s, locked_out_s
 
 OTHERS_RAN = 0.02  # of the time: less is none
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """The loop's thread at a moment: real time, its CPU time, its voluntary switches.
 
     `waited_s`: how long it has waited for a processor; `others_cpu_s`: the CPU time of the process's other threads.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from gridlink.errors import ConfigInvalid
 
@@ -14,8 +15,7 @@ WARN_S, INTERRUPT_S = 0.25, 0.5
 SHORTEST_S = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Seconds of the loop that one step of a module may take: then it is named, then interrupted, then given up."""
 
     warn_s: float = WARN_S
@@ -31,8 +31,7 @@ STARTING = Limits(warn_s=4.0, interrupt_s=8.0)
 """While a module is imported or made; the guardian replaces the node of one that takes 10 s."""
 
 
-@dataclass(frozen=True, slots=True)
-class WatchdogSetting:
+class WatchdogSetting(Struct, frozen=True):
     """`mode`: off, warn (name it), interrupt (raise in its code), move (interrupt, then to a process of its own).
 
     `modules` has the limits of single modules by name. More than `offences` interruptions of a module within `within_s`

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+import msgspec
+from msgspec import structs
 
 from appmanager.orders import BundleOrder, Ended
 from appmanager.packed.contents import Header
@@ -29,10 +31,10 @@ def glb_of(bundle: Path, version: str) -> BundleOrder:
 
 def new(order: BundleOrder, **changed: Any) -> BundleOrder:
     """The same order as another command."""
-    return replace(order, id=secrets.token_hex(8), **changed)
+    return structs.replace(order, id=secrets.token_hex(8), **changed)
 
 
 async def asked(sender: Sender, manager: str, kind: str, order: Any) -> Ended:
     """What becomes of an order. Raises GridlinkError."""
-    ended: Ended = await sender.request(manager, kind, asdict(order), reply=Ended, timeout_s=30)
+    ended: Ended = await sender.request(manager, kind, msgspec.to_builtins(order), reply=Ended, timeout_s=30)
     return ended

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from appmanager.orders import BundleOrder
 from appmanager.packed.contents import Listed, line
@@ -147,8 +148,9 @@ async def test_what_does_not_fit_here_is_refused_with_its_reason(node: Running, 
         assert (status, why in err) == (1, True), f"{why}: {out}{err}"
         await _as_before(node, why)
     digest = _lamp(tmp_path / "good", "1.1.0", good("lamp"))
-    await _refused(node, "update", replace(digest, digest="0" * 64), "digest", "a wrong digest")
-    await _refused(node, "update", replace(meter, module="lamp"), "expected a bundle of lamp", "another's bundle")
+    await _refused(node, "update", structs.replace(digest, digest="0" * 64), "digest", "a wrong digest")
+    anothers = structs.replace(meter, module="lamp")
+    await _refused(node, "update", anothers, "expected a bundle of lamp", "another's bundle")
     assert _files(node.managed) == before
     assert "1.0.0 -> 1.1.0" in await done(node.managed, "update", Path(digest.source))
     older = made["older than 1.0.0, which runs"][0]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from appmanager.moving import MoveOrder
 from appmanager.operators.signed import Target
@@ -87,7 +88,7 @@ async def test_a_signed_command_that_somebody_repeats_is_not_done_again(managed:
         target = Target("site", manager.machine, manager.instance)
 
         async def ask(order: RunOrder, to: Target, now_s: float, word: str = "restart") -> Ended:
-            signed = replace(order, signature=sign(word, order, to, maria.seed_file, now_s))
+            signed = structs.replace(order, signature=sign(word, order, to, maria.seed_file, now_s))
             while True:
                 try:
                     found: Ended = await node.sender.request(
@@ -104,7 +105,7 @@ async def test_a_signed_command_that_somebody_repeats_is_not_done_again(managed:
         assert (await ask(order, target, time.time())).end == "done"
         assert pid_of(node) == pid
         with pytest.raises(Refused, match="another command"):
-            await ask(replace(order, module="appmanager"), target, time.time())
+            await ask(structs.replace(order, module="appmanager"), target, time.time())
         for wrong, now_s, word in (
             (replace(target, instance="appmanager@other"), time.time(), "restart"),
             (replace(target, machine="other"), time.time(), "restart"),
@@ -112,7 +113,7 @@ async def test_a_signed_command_that_somebody_repeats_is_not_done_again(managed:
             (target, time.time(), "stop"),
         ):
             with pytest.raises(AccessDenied):
-                await ask(replace(order, id="other"), wrong, now_s, word)
+                await ask(structs.replace(order, id="other"), wrong, now_s, word)
         before = node.file["pids"]["node"]
         os.kill(before, signal.SIGKILL)
         await eventually(partial(is_another, node, before), timeout_s=20)
@@ -139,7 +140,7 @@ async def test_a_signed_command_that_was_refused_is_not_done_when_somebody_sends
             "move": MoveOrder("counter", "fork", id="3"),
         }
         signed = {
-            word: replace(order, signature=sign(word, order, target, maria.seed_file, time.time()))
+            word: structs.replace(order, signature=sign(word, order, target, maria.seed_file, time.time()))
             for word, order in orders.items()
         }
 
@@ -163,7 +164,7 @@ async def test_a_signed_command_that_was_refused_is_not_done_when_somebody_sends
             await node.sender.request(
                 manager.instance,
                 "move",
-                replace(nameless, signature=sign("move", nameless, target, maria.seed_file, time.time())),
+                structs.replace(nameless, signature=sign("move", nameless, target, maria.seed_file, time.time())),
                 timeout_s=30,
             )
         entries = await recorded(managed)

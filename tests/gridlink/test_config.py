@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import Struct
+from msgspec import field as field_of_struct
 
 from gridlink.config import credentials, machine_name, read_json, typed, write_atomically
 from gridlink.errors import ConfigInvalid
@@ -61,6 +63,29 @@ def test_an_unknown_setting_inside_another_is_refused_too() -> None:
     """The rule holds at any depth."""
     with pytest.raises(ConfigInvalid, match="uper_pu"):
         typed({"limits": {"uper_pu": 1.05}}, Config, "config.json")
+
+
+class Inner(Struct, frozen=True, rename={"from_pu": "from"}):
+    """A Struct with a name of its own in the document."""
+
+    from_pu: float = 0.95
+
+
+class Outer(Struct, frozen=True):
+    """A module's configuration may be a Struct, too."""
+
+    inner: Inner = field_of_struct(default_factory=Inner)
+
+
+def test_a_struct_is_as_strict_as_a_dataclass() -> None:
+    """A misspelt setting must not be passed over, however the author wrote the type."""
+    assert typed({"inner": {"from": 1.0}}, Outer, "config.json") == Outer(Inner(1.0))
+    for document, said in (
+        ({"iner": {}}, "'iner'; expected inner"),
+        ({"inner": {"from_pu": 1.0}}, "expected inner.from"),
+    ):
+        with pytest.raises(ConfigInvalid, match=said):
+            typed(document, Outer, "config.json")
 
 
 def test_a_file_that_is_no_json_is_refused_by_name(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ The line has the digest of the state, so that half a file, or one that was chang
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gridlink.codec import codec, encode
 from gridlink.errors import PayloadInvalid, StateInvalid
@@ -15,8 +16,7 @@ FORM = 1
 MAX_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True):
     """The state (JSON) of a module of that version, taken at Unix time `taken_s`."""
 
     module: str
@@ -30,8 +30,7 @@ class Checkpoint:
         return hashlib.blake2b(self.state, digest_size=16).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(Struct, frozen=True):
     form: int
     module: str
     version: str

@@ -4,10 +4,9 @@ Field names are what is on the wire: camelCase, and a unit after `_` where one i
 seconds of site time. The OpenAPI document is generated from these types, so a field added here is described.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 Limit = Literal["en50160", "operating"]
 Kind = Literal["overVoltage", "underVoltage"]
@@ -17,8 +16,7 @@ DataPoint = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Voltage:
+class Voltage(Struct, frozen=True):
     """Topic `measurement`, type `voltage`: one meter's voltage, per unit of nominal."""
 
     meter: str
@@ -26,8 +24,7 @@ class Voltage:
     timestamp_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Power:
+class Power(Struct, frozen=True):
     """Topic `measurement`, type `power`: one meter's active and reactive power."""
 
     meter: str
@@ -36,8 +33,7 @@ class Power:
     timestamp_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class VoltageProblem:
+class VoltageProblem(Struct, frozen=True):
     """Topic `voltage_problem`: a limit was crossed, or the meter is back on its good side."""
 
     meter: str
@@ -47,8 +43,7 @@ class VoltageProblem:
     timestamp_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class TapChanged:
+class TapChanged(Struct, frozen=True):
     """Topic `tap_position`, type `tapChanged`: the transformer's tap changer has stepped."""
 
     position: int
@@ -57,8 +52,7 @@ class TapChanged:
     timestamp_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class GuardedProblem:
+class GuardedProblem(Struct, frozen=True):
     """A meter outside a limit, in the reply of role `voltage_guard`; `since_s` is site time."""
 
     meter: str
@@ -69,22 +63,19 @@ class GuardedProblem:
     since_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class GuardStatus:
+class GuardStatus(Struct, frozen=True):
     """What is read of role `voltage_guard`'s reply to `status`."""
 
     problems: list[GuardedProblem]
 
 
-@dataclass(frozen=True, slots=True)
-class TapRequest:
+class TapRequest(Struct, frozen=True):
     """Role `oltc`, request `setTapPosition`; also the body of POST /api/tap."""
 
     position: Annotated[int, Meta(ge=-100, le=100, description="the tap position wanted")]
 
 
-@dataclass(frozen=True, slots=True)
-class TapState:
+class TapState(Struct, frozen=True):
     """Role `oltc`, the reply of `setTapPosition` and `getTapPosition`."""
 
     position: int
@@ -97,8 +88,7 @@ class TapState:
     lockOutReason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MeasurementsQuery:
+class MeasurementsQuery(Struct, frozen=True):
     """Role `storage`, request `getMeasurements`."""
 
     dataPoint: str
@@ -107,16 +97,14 @@ class MeasurementsQuery:
     limit: int = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """One stored value, in the unit of its series."""
 
     value: float
     timestamp_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Measurements:
+class Measurements(Struct, frozen=True):
     """Role `storage`, the reply of `getMeasurements`; also the body of GET /api/measurements/{dataPoint}."""
 
     dataPoint: str
@@ -124,8 +112,7 @@ class Measurements:
     measurements: list[Sample]
 
 
-@dataclass(frozen=True, slots=True)
-class MeasurementsParameters:
+class MeasurementsParameters(Struct, frozen=True):
     """Path and query of GET /api/measurements/{dataPoint}; without times, the last 24 hours."""
 
     dataPoint: DataPoint
@@ -134,8 +121,7 @@ class MeasurementsParameters:
     limit: Annotated[int, Meta(ge=1, le=5000)] = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Meter:
+class Meter(Struct, frozen=True):
     """The last values of one meter; `stale` when the voltage is older than the configured age."""
 
     voltage_pu: float | None
@@ -145,16 +131,14 @@ class Meter:
     stale: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Extreme:
+class Extreme(Struct, frozen=True):
     """The lowest or the highest of the present (not stale) voltages."""
 
     meter: str
     value_pu: float
 
 
-@dataclass(frozen=True, slots=True)
-class OpenProblem:
+class OpenProblem(Struct, frozen=True):
     """A limit that is crossed and has not been reported back to normal."""
 
     kind: Kind
@@ -165,8 +149,7 @@ class OpenProblem:
     since_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Tap:
+class Tap(Struct, frozen=True):
     """The tap position as last announced; `operations` counts steps since the controller's start."""
 
     position: int
@@ -174,8 +157,7 @@ class Tap:
     timestamp_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
+class Grid(Struct, frozen=True):
     """GET /api/grid: the state of the grid as this module has seen it."""
 
     siteTime_s: float
@@ -186,8 +168,7 @@ class Grid:
     problems: list[OpenProblem]
 
 
-@dataclass(frozen=True, slots=True)
-class BandPoint:
+class BandPoint(Struct, frozen=True):
     """The lowest and the highest voltage of any meter in the interval that starts at `start_s`."""
 
     start_s: float
@@ -195,16 +176,14 @@ class BandPoint:
     highest_pu: float
 
 
-@dataclass(frozen=True, slots=True)
-class Band:
+class Band(Struct, frozen=True):
     """GET /api/band: the voltages of the last 24 hours of site time, an interval a point, oldest first."""
 
     interval_s: float
     points: list[BandPoint]
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleEntry:
+class ModuleEntry(Struct, frozen=True):
     """One running copy of a module, as the registry holds it."""
 
     instance: str
@@ -219,8 +198,7 @@ class ModuleEntry:
     topics: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class VoltageSummary:
+class VoltageSummary(Struct, frozen=True):
     """Server-sent event `voltage`; the latest state, sent at most twice a real second."""
 
     siteTime_s: float
@@ -229,16 +207,14 @@ class VoltageSummary:
     voltage_pu: dict[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class ProblemChange:
+class ProblemChange(Struct, frozen=True):
     """Server-sent event `problem`."""
 
     change: Literal["opened", "changed", "closed"]
     problem: OpenProblem
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleChange:
+class ModuleChange(Struct, frozen=True):
     """Server-sent event `module`; `state` is GONE when the instance has left the registry."""
 
     instance: str
@@ -248,16 +224,14 @@ class ModuleChange:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(Struct, frozen=True):
     """GET /healthz: this module answers; `measurementAge_s` (site time) says whether the site feeds it."""
 
     status: Literal["ok"]
     measurementAge_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class ProblemDetails:
+class ProblemDetails(Struct, frozen=True):
     """An error, as RFC 9457 has it, with what was expected, what came and what to do."""
 
     type: str
@@ -269,8 +243,7 @@ class ProblemDetails:
     do: str
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Struct, frozen=True):
     """Role `dashboard_interface`, the reply of `status`: where the door is and how it is used."""
 
     url: str

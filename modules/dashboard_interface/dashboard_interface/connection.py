@@ -6,11 +6,11 @@ h11 does the protocol (its errors become 4xx here); this file does the I/O. Its 
 import asyncio
 import socket
 from contextlib import suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol
 
 import h11
+from msgspec import Struct
 
 from dashboard_interface.problem import ProblemError
 from dashboard_interface.request import Request
@@ -25,8 +25,7 @@ SAFE_HEADERS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Bytes and real seconds that one connection may take."""
 
     max_header_bytes: int = 8192

@@ -1,7 +1,6 @@
 """The OpenAPI 3.1 document, made from the route table and its types, so that it says what the door does."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 from http import HTTPStatus
 from typing import Any
 
@@ -74,16 +73,16 @@ def _operation(route: Route, schema_of: dict[int, Any], components: dict[str, An
     return operation
 
 
-def _parameters(route: Route, type_: type, schema: dict[str, Any]) -> list[dict[str, Any]]:
+def _parameters(route: Route, type_: type[msgspec.Struct], schema: dict[str, Any]) -> list[dict[str, Any]]:
     required = schema.get("required", [])
     return [
         {
-            "name": each.name,
-            "in": "path" if f"{{{each.name}}}" in route.path else "query",
-            "required": each.name in required,
-            "schema": schema["properties"][each.name],
+            "name": name,
+            "in": "path" if f"{{{name}}}" in route.path else "query",
+            "required": name in required,
+            "schema": schema["properties"][name],
         }
-        for each in fields(type_)
+        for name in type_.__struct_fields__
     ]
 
 

@@ -1,14 +1,14 @@
 """A request as the endpoints see it, and the split of its target; nothing here does I/O."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote
+
+from msgspec import Struct, field
 
 from dashboard_interface.problem import ProblemError, shown
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """A request target: `segments` are decoded after the split, so that %2F stays inside its segment."""
 
     segments: tuple[str, ...]
@@ -16,8 +16,7 @@ class Target:
     authority: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A whole request; `headers` by lower-case name, repeated ones joined with a comma."""
 
     method: str

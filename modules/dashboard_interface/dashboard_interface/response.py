@@ -1,11 +1,11 @@
 """What an endpoint answers with: a whole Response or an EventStream; JSON is written here alone."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from dashboard_interface.problem import ProblemError
 from dashboard_interface.sse import Subscription
@@ -18,8 +18,7 @@ NO_STORE = ("Cache-Control", "no-store")
 REVALIDATE = ("Cache-Control", "no-cache")
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(Struct, frozen=True):
     """A whole response; `headers` beside Content-Type and Content-Length. A 304 has no body."""
 
     status: int
@@ -28,8 +27,7 @@ class Response:
     headers: tuple[tuple[str, str], ...] = (NO_STORE,)
 
 
-@dataclass(frozen=True, slots=True)
-class EventStream:
+class EventStream(Struct, frozen=True):
     """A response that goes on until `subscription` is closed."""
 
     subscription: Subscription

@@ -1,18 +1,17 @@
 """A route: all that is said of an endpoint, once, for dispatch and OpenAPI alike; and the choice of one."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from dashboard_interface.problem import ProblemError, shown
 from dashboard_interface.request import Request
 from dashboard_interface.response import JSON, Answer
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """A request that was found fit; `parameters` and `body` have the types that the route names, or None."""
 
     request: Request
@@ -20,8 +19,7 @@ class Call:
     body: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """One method of one path. A `{name}` in `path` is a field of `parameters`, its other fields the query.
 
     `events` are the types of the server-sent events, `errors` the statuses beside those of every route.
@@ -34,7 +32,7 @@ class Route:
     handler: Callable[[Any, Call], Awaitable[Answer]]
     reply: Any = None
     content_type: str = JSON
-    parameters: type | None = None
+    parameters: type[msgspec.Struct] | None = None
     body: type | None = None
     events: tuple[tuple[str, Any], ...] = ()
     errors: tuple[int, ...] = ()
@@ -45,8 +43,7 @@ class Route:
         return self.path.startswith("/api/")
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True):
     """The route of a request and what its path says."""
 
     route: Route
@@ -105,8 +102,8 @@ def _match(path: str, segments: tuple[str, ...]) -> dict[str, str] | None:
     return values
 
 
-def _parameters(match: Match, query: tuple[tuple[str, str], ...], type_: type) -> Any:
-    names = {each.name for each in fields(type_)} - set(match.path_values)
+def _parameters(match: Match, query: tuple[tuple[str, str], ...], type_: type[msgspec.Struct]) -> Any:
+    names = set(type_.__struct_fields__) - set(match.path_values)
     came = [name for name, _ in query]
     if not names.issuperset(came) or len(set(came)) < len(came):
         raise _unknown(match.route, set(came), names)

@@ -5,11 +5,10 @@ Field names are what is on the wire; the unit follows the underscore.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Voltage:
+class Voltage(Struct, frozen=True):
     """Topic measurement, `voltage`: what a meter measured, in per unit of 230/400 V, at a site time."""
 
     meter: str
@@ -17,8 +16,7 @@ class Voltage:
     timestamp_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Power:
+class Power(Struct, frozen=True):
     """Topic measurement, `power`: what is consumed at a meter; feeding in is negative."""
 
     meter: str
@@ -27,15 +25,13 @@ class Power:
     timestamp_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class TapPosition:
+class TapPosition(Struct, frozen=True):
     """Role grid, payload of `setTapPosition`."""
 
     position: int
 
 
-@dataclass(frozen=True, slots=True)
-class DayCounters:
+class DayCounters(Struct, frozen=True):
     """What one replayed day came to: site time with any bus outside, in quarter hours, and tap steps.
 
     `dayNumber` counts from 0.
@@ -48,8 +44,7 @@ class DayCounters:
     tapSteps: int
 
 
-@dataclass(frozen=True, slots=True)
-class GridState:
+class GridState(Struct, frozen=True):
     """Role grid, the reply: the grid now, the present day's counters, and `days`, those of the finished days
     (the last 30).
     """

@@ -6,7 +6,7 @@ so the accounts are exact however late or seldom it is called.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from data_generator.powerflow import Feeder, Solution, solve
 from data_generator.profiles import Quarter, Replay
@@ -17,8 +17,7 @@ class TapOutOfRange(ValueError):
     """A tap position that the transformer does not have."""
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """All that must be kept to continue a replay: seconds since its first midnight, tap, accounts."""
 
     elapsed_s: float

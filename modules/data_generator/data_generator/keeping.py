@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from data_generator.grid import Position
 from data_generator.violations import DayAccount
@@ -20,7 +21,7 @@ class KeptUnreadable(ValueError):
 
 def encode(position: Position, replay: str) -> str:
     """The position as JSON text. `replay` names what is replayed (start and days): it fits no other."""
-    return json.dumps({"format": FORMAT, "replay": replay, **asdict(position)})
+    return json.dumps({"format": FORMAT, "replay": replay, **msgspec.to_builtins(position)})
 
 
 def decode(text: str, replay: str) -> Position | None:

@@ -6,16 +6,16 @@ Immutable; once read it is complete and valid.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 
 class NetworkError(ValueError):
     """A network description that can't be used. The text says where, what was expected and what came."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transformer:
+class Transformer(Struct, frozen=True):
     """The transformer's name plate.
 
     Its tap changer is on the HV side; a higher position lowers the LV side.
@@ -38,8 +38,7 @@ class Transformer:
         return 1.0 + (tap - self.tap_neutral) * self.tap_step_percent / 100.0
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """A line between two buses, by its parameters per km."""
 
     from_bus: int
@@ -50,8 +49,7 @@ class Line:
     c_nf_per_km: float
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+class Network(Struct, frozen=True):
     """A radial low-voltage network.
 
     `buses` and `meters` are ascending bus numbers; `lv_busbar` is fed by the transformer.

@@ -9,8 +9,9 @@ busbar.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import pi, sqrt
+
+from msgspec import Struct
 
 from data_generator.network import Line, Network, Transformer
 from data_generator.topology import radial_order
@@ -24,8 +25,7 @@ class PowerFlowDiverged(ArithmeticError):
     """No solution was reached: the load is beyond what the network can carry, or it is no real state."""
 
 
-@dataclass(frozen=True, slots=True)
-class _TransformerModel:
+class _TransformerModel(Struct, frozen=True):
     """The T: source voltage / ratio, half the impedance, the magnetising branch, the other half."""
 
     half_pu: complex
@@ -35,8 +35,7 @@ class _TransformerModel:
     full_load_pu: float
 
 
-@dataclass(frozen=True, slots=True)
-class Feeder:
+class Feeder(Struct, frozen=True):
     """A network prepared for sweeps: made once by `prepare`, used for any number of solutions.
 
     All tuples are in sweep order: LV busbar first, every bus after the one that feeds it. `outwards` holds
@@ -51,8 +50,7 @@ class Feeder:
     transformer: _TransformerModel
 
 
-@dataclass(frozen=True, slots=True)
-class Solution:
+class Solution(Struct, frozen=True):
     """One converged power flow. Tuples are in the feeder's order of buses (`Feeder.buses`)."""
 
     voltages: tuple[complex, ...]

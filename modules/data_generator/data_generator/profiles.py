@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 QUARTER_HOUR_S = 900.0
 QUARTERS_A_DAY = 96
@@ -18,24 +19,21 @@ class ProfileError(ValueError):
     """A day's profile that can't be used. The text says where, what was expected and what came."""
 
 
-@dataclass(frozen=True, slots=True)
-class Quarter:
+class Quarter(Struct, frozen=True):
     """What holds for one quarter hour: consumption P + jQ (kW, kvar) a bus, and the MV busbar's voltage."""
 
     loads_kva: tuple[complex, ...]
     mv_voltage_pu: float
 
 
-@dataclass(frozen=True, slots=True)
-class Day:
+class Day(Struct, frozen=True):
     """A named day of 96 quarter hours."""
 
     name: str
     quarters: tuple[Quarter, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Instant:
+class Instant(Struct, frozen=True):
     """Where a replay stands: the day, counted from its beginning, and the quarter hour in it."""
 
     day_number: int
@@ -72,8 +70,7 @@ def _quarter(name: str, number: int, loads: list[complex], mv_voltage_pu: float 
     return Quarter(tuple(loads), mv_voltage_pu)
 
 
-@dataclass(frozen=True, slots=True)
-class Replay:
+class Replay(Struct, frozen=True):
     """Days one after the other, then again from the first. Values are held for their quarter hour."""
 
     days: tuple[Day, ...]

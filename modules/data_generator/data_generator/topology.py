@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from data_generator.network import Line, Network, NetworkError
 
 
-@dataclass(frozen=True, slots=True)
-class RadialOrder:
+class RadialOrder(Struct, frozen=True):
     """`buses[i]` is fed by `lines[i]` from `buses[parents[i]]`, and parents[i] < i.
 
     Entry 0 is the LV busbar: parent -1, no line.

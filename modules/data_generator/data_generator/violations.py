@@ -6,7 +6,9 @@ Pure; time never runs back.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from data_generator.profiles import QUARTER_HOUR_S
 
@@ -16,8 +18,7 @@ KEPT_DAYS = 30
 """Finished days that are kept; older ones are dropped, so that a replay that runs for years stays small."""
 
 
-@dataclass(frozen=True, slots=True)
-class DayAccount:
+class DayAccount(Struct, frozen=True):
     """What happened on one replayed day. `day_number` counts from the replay's first day, 0."""
 
     day: str

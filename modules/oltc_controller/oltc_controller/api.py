@@ -5,25 +5,22 @@ Field names are what is on the wire.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class TapPosition:
+class TapPosition(Struct, frozen=True):
     """Payload of `setTapPosition`, of role oltc and of role grid."""
 
     position: int
 
 
-@dataclass(frozen=True, slots=True)
-class LockOut:
+class LockOut(Struct, frozen=True):
     """Role oltc, payload of `lockOut`: why the tap changer must not move."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class TapState:
+class TapState(Struct, frozen=True):
     """Role oltc, the reply. While `moving`, `position` is the last step made, `target` where it ends."""
 
     position: int
@@ -36,8 +33,7 @@ class TapState:
     lockOutReason: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class TapChanged:
+class TapChanged(Struct, frozen=True):
     """Topic tap_position, `tapChanged`: one step was made.
 
     `operations` counts all of the mechanism's life.
@@ -49,8 +45,7 @@ class TapChanged:
     timestamp_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class GridTap:
+class GridTap(Struct, frozen=True):
     """What is read of role grid's replies."""
 
     tapPosition: int

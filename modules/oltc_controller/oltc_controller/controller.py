@@ -7,7 +7,8 @@ runs at a time, and it alone moves the grid.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gridlink import GridlinkError, Module, Refused, Topic, every, request
 from oltc_controller import mechanism
@@ -16,8 +17,7 @@ from oltc_controller.keeping import KeptUnreadable, decode, encode, read_kept, w
 from oltc_controller.mechanism import Limits, Mechanism, MechanismRefused
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Struct, frozen=True):
     """The mechanism: end positions, seconds of site time a step takes, operations an hour before it locks
     itself out.
     """

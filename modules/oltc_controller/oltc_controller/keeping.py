@@ -5,9 +5,10 @@ after a power cut.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from gridlink.config import write_atomically
 from oltc_controller.mechanism import Mechanism
@@ -21,7 +22,7 @@ class KeptUnreadable(ValueError):
 
 def encode(state: Mechanism) -> str:
     """The state as JSON text."""
-    return json.dumps({"format": FORMAT, **asdict(state)})
+    return json.dumps({"format": FORMAT, **msgspec.to_builtins(state)})
 
 
 def decode(text: str) -> Mechanism:

@@ -5,8 +5,10 @@ Pure: time is told.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import Enum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 HOUR_S = 3600.0
 
@@ -23,8 +25,7 @@ class MechanismRefused(ValueError):
     """A command the mechanism does not follow. The text says what was expected, what came and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """What the mechanism may do: its end positions, and how many operations within an hour."""
 
     min_position: int = -4
@@ -45,8 +46,7 @@ class Limits:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Mechanism:
+class Mechanism(Struct, frozen=True):
     """The state. `recent_s` are the times of the last hour's operations; moving means position != target."""
 
     position: int

@@ -3,11 +3,10 @@
 Time stamps are Unix seconds of site time; units are after the underscore, or in `unit` beside the value.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Voltage:
+class Voltage(Struct, frozen=True):
     """Event measurement.voltage: the voltage at a meter, per unit of the nominal one."""
 
     meter: str
@@ -15,8 +14,7 @@ class Voltage:
     timestamp_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Power:
+class Power(Struct, frozen=True):
     """Event measurement.power: what flows through a meter; consumption is positive."""
 
     meter: str
@@ -25,16 +23,14 @@ class Power:
     timestamp_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class DataPointSpec:
+class DataPointSpec(Struct, frozen=True):
     """createDataPoint: a name that measurements are stored under, and their unit."""
 
     dataPoint: str
     unit: str
 
 
-@dataclass(frozen=True, slots=True)
-class NewMeasurement:
+class NewMeasurement(Struct, frozen=True):
     """addMeasurement: one value of an existing data point, in the data point's unit."""
 
     dataPoint: str
@@ -42,29 +38,25 @@ class NewMeasurement:
     timestamp_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class NewMeasurements:
+class NewMeasurements(Struct, frozen=True):
     """addMeasurements: several at once, of which all are stored or none."""
 
     measurements: list[NewMeasurement]
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """The acknowledgement: this many measurements are on the disk."""
 
     stored: int
 
 
-@dataclass(frozen=True, slots=True)
-class DataPointQuery:
+class DataPointQuery(Struct, frozen=True):
     """getMostRecentValue: of this data point."""
 
     dataPoint: str
 
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
+class Measurement(Struct, frozen=True):
     """The most recent value of a data point."""
 
     dataPoint: str
@@ -73,8 +65,7 @@ class Measurement:
     timestamp_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class RangeQuery:
+class RangeQuery(Struct, frozen=True):
     """getMeasurements: the first `limit` (1 to 10,000) with from_s <= timestamp_s <= to_s."""
 
     dataPoint: str
@@ -83,16 +74,14 @@ class RangeQuery:
     limit: int = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class TimedValue:
+class TimedValue(Struct, frozen=True):
     """One measurement of a history."""
 
     value: float
     timestamp_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Struct, frozen=True):
     """Measurements of one data point, in order of time."""
 
     dataPoint: str
@@ -100,8 +89,7 @@ class History:
     measurements: list[TimedValue]
 
 
-@dataclass(frozen=True, slots=True)
-class StorageStatus:
+class StorageStatus(Struct, frozen=True):
     """status: what is stored, and what storing it cost; counts are since the module was started."""
 
     rows: int

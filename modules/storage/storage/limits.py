@@ -1,6 +1,6 @@
 """How much the store keeps, in memory and on disk. Every queue and file of the store has its bound here."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from storage.errors import StoreRefused
 
@@ -15,8 +15,7 @@ MAX_TEXT = 128  # characters of a data point's name or unit
 MAX_RANGE = 10_000  # measurements of one answer
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Bounds of one store. `keep_*` can change while it is open; the others are read when it opens.
 
     Raises StoreRefused for a bound that can't be kept.

@@ -1,11 +1,11 @@
 """The figures of a store. Made in one place; reading them never touches the database."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class StoreStatus:
+
+class StoreStatus(Struct, frozen=True):
     """Figures of an open store. Sizes on disk are now, the other counts since it was opened."""
 
     rows: int  # in the database

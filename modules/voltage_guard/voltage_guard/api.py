@@ -5,14 +5,14 @@ Field names are what is on the wire.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 Limit = Literal["en50160", "operating"]
 
 
-@dataclass(frozen=True, slots=True)
-class Voltage:
+class Voltage(Struct, frozen=True):
     """Topic measurement, `voltage`: what a meter measured, in per unit of 230/400 V, at a site time."""
 
     meter: str
@@ -20,8 +20,7 @@ class Voltage:
     timestamp_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class VoltageProblem:
+class VoltageProblem(Struct, frozen=True):
     """Topic voltage_problem: the measured value and the limit it crossed, of `limit` "en50160" or
     "operating".
     """
@@ -33,8 +32,7 @@ class VoltageProblem:
     timestamp_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class OpenProblem:
+class OpenProblem(Struct, frozen=True):
     """A meter that is outside a limit: `side` "over" or "under", the latest value, since when (site time)."""
 
     meter: str
@@ -45,8 +43,7 @@ class OpenProblem:
     since_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class GuardStatus:
+class GuardStatus(Struct, frozen=True):
     """Role voltage_guard, the reply to `status`: how many meters were seen, what is outside, events
     published.
     """

@@ -5,7 +5,7 @@ The pure core judges.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gridlink import Module, Topic, request, subscribe
 from voltage_guard.api import GuardStatus, OpenProblem, Voltage, VoltageProblem
@@ -14,8 +14,7 @@ from voltage_guard.watch import OpenProblem as Known
 from voltage_guard.watch import TooManyMeters, Watch
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Struct, frozen=True):
     """The limits, in per unit: EN 50160's, and the narrower ones the substation is to be operated in.
 
     hysteresis_pu: how far inside a limit a voltage must be to be back to normal.
@@ -44,8 +43,7 @@ class Config:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class GuardState:
+class GuardState(Struct, frozen=True):
     """What the next instance goes on from: what was reported and is not over, so that it isn't reported again."""
 
     meters: list[str]

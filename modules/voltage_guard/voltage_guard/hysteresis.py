@@ -5,8 +5,9 @@ Pure; the same event never comes twice in a row.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from voltage_guard.api import Limit
 
@@ -37,8 +38,7 @@ TRANSITIONS: dict[tuple[Side, Side], Crossing] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """A lower and an upper limit, and how far inside of them a voltage must come back to be normal again."""
 
     name: Limit
@@ -60,8 +60,7 @@ class Limits:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """A crossing to report, and the limit (pu) it was of."""
 
     crossing: Crossing

@@ -6,7 +6,8 @@ Pure; the number of meters is bounded.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from voltage_guard.api import Limit
 from voltage_guard.hysteresis import Limits, Report, Side, judge
@@ -19,8 +20,7 @@ class TooManyMeters(ValueError):
     """A measurement of a meter past the bound on their number."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenProblem:
+class OpenProblem(Struct, frozen=True):
     """A meter that is outside of a pair of limits since a time, with its present value."""
 
     meter: str

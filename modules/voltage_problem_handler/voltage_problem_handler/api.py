@@ -5,11 +5,10 @@ Names are as on the wire.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class VoltageProblem:
+class VoltageProblem(Struct, frozen=True):
     """Topic voltage_problem: the measured value and the limit it crossed, of `limit` "en50160" or
     "operating".
     """
@@ -21,8 +20,7 @@ class VoltageProblem:
     timestamp_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class TapChanged:
+class TapChanged(Struct, frozen=True):
     """Topic tap_position, `tapChanged`: one step was made."""
 
     position: int
@@ -31,15 +29,13 @@ class TapChanged:
     timestamp_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class DataPointQuery:
+class DataPointQuery(Struct, frozen=True):
     """Role storage, payload of `getMostRecentValue`."""
 
     dataPoint: str
 
 
-@dataclass(frozen=True, slots=True)
-class MostRecent:
+class MostRecent(Struct, frozen=True):
     """Role storage, the reply to `getMostRecentValue`."""
 
     dataPoint: str
@@ -48,8 +44,7 @@ class MostRecent:
     timestamp_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class MeasurementsQuery:
+class MeasurementsQuery(Struct, frozen=True):
     """Role storage, payload of `getMeasurements`: both times included."""
 
     dataPoint: str
@@ -58,16 +53,14 @@ class MeasurementsQuery:
     limit: int = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """One stored measurement."""
 
     value: float
     timestamp_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Measurements:
+class Measurements(Struct, frozen=True):
     """Role storage, the reply to `getMeasurements`."""
 
     dataPoint: str
@@ -75,15 +68,13 @@ class Measurements:
     measurements: list[Stored]
 
 
-@dataclass(frozen=True, slots=True)
-class TapPosition:
+class TapPosition(Struct, frozen=True):
     """Role oltc, payload of `setTapPosition`."""
 
     position: int
 
 
-@dataclass(frozen=True, slots=True)
-class TapState:
+class TapState(Struct, frozen=True):
     """What is read of role oltc's replies."""
 
     position: int
@@ -95,8 +86,7 @@ class TapState:
     lockOutReason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OpenProblem:
+class OpenProblem(Struct, frozen=True):
     """A meter outside a limit, since when: in role voltage_guard's status and in ours."""
 
     meter: str
@@ -105,15 +95,13 @@ class OpenProblem:
     since_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class GuardStatus:
+class GuardStatus(Struct, frozen=True):
     """What is read of role voltage_guard's reply to `status`."""
 
     problems: list[OpenProblem]
 
 
-@dataclass(frozen=True, slots=True)
-class LastDecision:
+class LastDecision(Struct, frozen=True):
     """The most recent decision: its outcome, the target tap if it was to move, why, and when (site time)."""
 
     outcome: str
@@ -122,8 +110,7 @@ class LastDecision:
     timestamp_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class HandlerStatus:
+class HandlerStatus(Struct, frozen=True):
     """Role voltage_problem_handler, the reply to `status`.
 
     `trouble`: what keeps it from acting, such as an absent role.

@@ -8,8 +8,9 @@ afterwards.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 
 class Outcome(Enum):
@@ -22,8 +23,7 @@ class Outcome(Enum):
     LOCKED_OUT = "the tap changer is locked out"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """How the handler decides. Voltages in per unit, times in seconds of site time.
 
     The band is the dead band: inside of it nothing moves. delay_s: how long a voltage must be outside before
@@ -63,8 +63,7 @@ class Settings:
                 raise ValueError(f"{name}: expected more than 0, came {getattr(self, name)}; raise it")
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """A meter's most recent voltage; its trend is known for the meters whose history was asked for."""
 
     meter: str
@@ -73,8 +72,7 @@ class Reading:
     trend_pu_per_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Tap:
+class Tap(Struct, frozen=True):
     """The tap changer: where it is, where it can go, whether it may, when it last moved."""
 
     position: int
@@ -85,8 +83,7 @@ class Tap:
     changed_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(Struct, frozen=True):
     """All that a decision depends on. `outside_since_s`: since when the worst meter is outside the band."""
 
     now_s: float
@@ -95,8 +92,7 @@ class Situation:
     tap: Tap
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """The target tap position or None, why, and in how many seconds of site time to look again."""
 
     outcome: Outcome

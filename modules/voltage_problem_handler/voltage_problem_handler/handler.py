@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from gridlink import GridlinkError, Module, Refused, every, request, subscribe
 from voltage_problem_handler.api import (
@@ -36,14 +37,13 @@ REPORTED = (Outcome.LOCKED_OUT, Outcome.NO_BETTER_TAP)
 METERS = tuple(f"bus_{bus}" for bus in range(1, 15))
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Struct, frozen=True):
     """The meters whose voltages are asked of role storage, how to decide, and how long (real seconds) to wait
     for a role.
     """
 
     meters: tuple[str, ...] = METERS
-    decision: Settings = Settings()  # noqa: RUF009  frozen
+    decision: Settings = Settings()
     timeout_s: float = 2.0
 
     def __post_init__(self) -> None:
@@ -54,8 +54,7 @@ class Config:
             raise ValueError(f"timeout_s: expected more than 0, came {self.timeout_s}; raise it")
 
 
-@dataclass(frozen=True, slots=True)
-class HandlerState:
+class HandlerState(Struct, frozen=True):
     """What the next instance goes on from: with the steps of the tap changer it understands the history."""
 
     problems: list[OpenProblem]

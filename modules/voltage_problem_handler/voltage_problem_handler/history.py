@@ -6,19 +6,18 @@ Pure; samples are in order of time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """A voltage at a time (site time, seconds)."""
 
     value_pu: float
     timestamp_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class TapChange:
+class TapChange(Struct, frozen=True):
     """A step of the tap changer, as topic tap_position told it."""
 
     previous: int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from appmanager.operators.deciding import CLOCKS_DIFFER_S, decide
 from appmanager.operators.genuine import genuine
@@ -84,12 +84,12 @@ CHANGES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("field", [one.name for one in fields(Order) if one.name not in UNSIGNED])
+@pytest.mark.parametrize("field", [name for name in Order.__struct_fields__ if name not in UNSIGNED])
 def test_a_changed_field_is_found_whichever_it_is(maria: Person, field: str) -> None:
     """Every field that an order has or will have; a new one fails here until it is in the table."""
     signature = maria.signs(now_s=NOW_S)
     with pytest.raises(AccessDenied, match="changed on its way"):
-        decided(maria, signature, replace(ORDER, **{field: CHANGES[field]}))
+        decided(maria, signature, structs.replace(ORDER, **{field: CHANGES[field]}))
 
 
 @pytest.mark.parametrize("target", [Target("east", "board1"), Target("west", "board2")])
@@ -105,7 +105,7 @@ def test_a_command_of_another_type_or_time_is_refused(maria: Person) -> None:
     with pytest.raises(AccessDenied, match="changed on its way"):
         decided(maria, signature, type="install")
     with pytest.raises(AccessDenied, match="changed on its way"):
-        decided(maria, replace(signature, at_s=signature.at_s + 1))
+        decided(maria, structs.replace(signature, at_s=signature.at_s + 1))
 
 
 def test_a_command_that_was_held_back_has_expired(maria: Person) -> None:
@@ -131,7 +131,7 @@ def test_one_who_is_not_listed_is_refused_by_name(maria: Person, tmp_path: Path)
 
 def test_a_signature_under_somebody_elses_nkey_is_refused(maria: Person, tmp_path: Path) -> None:
     """A public key is no secret."""
-    forged = replace(person(tmp_path, "eve").signs(now_s=NOW_S), nkey=maria.operator.nkey)
+    forged = structs.replace(person(tmp_path, "eve").signs(now_s=NOW_S), nkey=maria.operator.nkey)
     with pytest.raises(AccessDenied, match="isn't maria's"):
         decided(maria, forged)
 
@@ -146,14 +146,14 @@ def test_a_single_changed_bit_of_the_signature_is_found(
     changed = bytearray.fromhex(signature.ed25519)
     changed[at] ^= 1 << bit
     with pytest.raises(AccessDenied):
-        decided(maria, replace(signature, ed25519=changed.hex()))
+        decided(maria, structs.replace(signature, ed25519=changed.hex()))
 
 
 @pytest.mark.parametrize("body", ["", "x", "é", "00" * 63, "00" * 65, "00" * 64])
 def test_what_is_no_signature_is_refused(maria: Person, body: str) -> None:
     """Of any length."""
     with pytest.raises(AccessDenied):
-        decided(maria, replace(maria.signs(now_s=NOW_S), ed25519=body))
+        decided(maria, structs.replace(maria.signs(now_s=NOW_S), ed25519=body))
 
 
 def test_a_server_can_not_have_a_command_signed_as_its_nonce() -> None:
@@ -173,4 +173,4 @@ def test_a_field_that_a_board_does_not_know_yet_matters_when_it_is_used() -> Non
 def test_what_json_can_not_hold_is_not_signed() -> None:
     """It couldn't be sent either."""
     with pytest.raises(PayloadInvalid, match="update of lamp can't be signed"):
-        signed_bytes("update", replace(ORDER, settings={"x": 2**70}), HERE, int(time.time()))
+        signed_bytes("update", structs.replace(ORDER, settings={"x": 2**70}), HERE, int(time.time()))

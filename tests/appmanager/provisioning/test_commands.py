@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec import structs
 
 from appmanager.provisioning.commands import WAITING_MOST, Admission, Answer, Commands
 from appmanager.provisioning.machine import End, Kind
@@ -39,12 +38,15 @@ def test_the_same_id_with_other_content_is_refused() -> None:
 
 def test_two_desks_may_ask_for_the_same() -> None:
     """Both apply one file to a site at once: who comes second hears of the command that is under way."""
-    commands, first = Commands(), replace(order("1"), who="maria@desk1", signed="UM", source="/media/stick/lamp.glb")
+    commands, first = (
+        Commands(),
+        structs.replace(order("1"), who="maria@desk1", signed="UM", source="/media/stick/lamp.glb"),
+    )
     assert commands.submit(first, 0.0).answer is Answer.START
-    second = replace(first, who="jan@desk2", signed="UJ", source="store")
+    second = structs.replace(first, who="jan@desk2", signed="UJ", source="store")
     assert commands.submit(second, 1.0).answer is Answer.KNOWN
     with pytest.raises(Refused, match="another command"):
-        commands.submit(replace(second, digest="e"), 1.0)
+        commands.submit(structs.replace(second, digest="e"), 1.0)
 
 
 def test_a_queue_is_bounded() -> None:

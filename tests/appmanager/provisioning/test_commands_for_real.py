@@ -10,7 +10,7 @@ import asyncio
 import json
 import random
 from collections.abc import Collection, Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from msgspec import structs
 
 from appmanager.provisioning.commands import WAITING_MOST, Answer, Commands
 from appmanager.provisioning.engine import Engine
@@ -230,7 +231,7 @@ class Asked(RuleBasedStateMachine):
         one = self.posted[data.draw(st.sampled_from(sorted({*self.accepted, *self.ends})))]
         other = Kind.UNINSTALL if one.kind is not Kind.UNINSTALL else Kind.ROLLBACK
         with pytest.raises(Refused, match="another command"):
-            self.desk.submit(replace(one, kind=other, digest=""))
+            self.desk.submit(structs.replace(one, kind=other, digest=""))
 
     @precondition(lambda self: self.desk.host.gates)
     @rule(steps=st.integers(1, 12))

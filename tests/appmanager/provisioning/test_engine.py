@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from appmanager.packed.errors import BundleInvalid
 from appmanager.provisioning.engine import Engine
@@ -300,7 +300,7 @@ async def test_the_next_command_mends_what_a_disk_refused(bundles: Bundles) -> N
     engine = Engine(it.disk, LAYOUT, again)
     outcome = await engine.run(it.order)
     assert outcome.end is End.ROLLED_BACK, outcome  # it is the one that was cut off, and isn't done a second time
-    outcome = await engine.run(replace(it.order, id="y"))
+    outcome = await engine.run(structs.replace(it.order, id="y"))
     assert outcome.end is End.DONE, outcome
     assert again.running["lamp"].state == NEWER
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from appmanager.orders import Installed
 from appmanager.provisioning.configuration import changed
@@ -74,14 +75,14 @@ def applied(step: Step, machine: dict[str, Installed], declared: dict[str, Wante
     if step.word == "move":
         into = (order["into"] or "nodemanager") if order["mode"] == "node" else ""
         assert here is not None
-        machine[name] = replace(here, mode=order["mode"], into=into, chosen=True)
+        machine[name] = structs.replace(here, mode=order["mode"], into=into, chosen=True)
         return
     config: Any = order.get("config")
     if config is None:
         config = changed((here.config if here is not None else None) or {}, order.get("settings") or {})
     if step.word == "configure":
         assert here is not None
-        machine[name] = replace(here, config=config)
+        machine[name] = structs.replace(here, config=config)
         return
     assert its is not None
     assert (step.word == "install") == (here is None)
@@ -164,13 +165,15 @@ def test_the_order_is_that_of_the_file_where_nothing_speaks_against_it() -> None
 def test_the_lines_say_what_is_other() -> None:
     """What an operator reads before saying yes."""
     here = Installed("guard", "1.0.0", "d10", "node", "nodemanager", False, False, {"limit": 3}, ("guard",), ())
-    lamp = replace(here, name="lamp")
+    lamp = structs.replace(here, name="lamp")
     declared = [
         Wanted("guard", "1.0.0", settings={"limit": 4}, mode="fork"),
         Wanted("lamp", "1.1.0", "d11", "lamp.glb"),
         Wanted("bell", "1.0.0", "d10", "bell.glb"),
     ]
-    assert [step.line for step in difference(declared, [here, lamp, replace(here, name="old")], prune=True)] == [
+    assert [
+        step.line for step in difference(declared, [here, lamp, structs.replace(here, name="old")], prune=True)
+    ] == [
         "~ configure guard limit 3 -> 4",
         "~ move guard node -> fork",
         "~ update lamp 1.0.0 -> 1.1.0",
@@ -182,7 +185,7 @@ def test_the_lines_say_what_is_other() -> None:
 def test_all_that_stands_in_the_way_is_said_at_once() -> None:
     """And not one after the other, apply after apply."""
     node = Installed("nodemanager", "1.0.0", "", "process", "", False, True, {}, (), ())
-    broken = replace(node, name="broken", protected=False, config=None)
+    broken = structs.replace(node, name="broken", protected=False, config=None)
     declared = [
         Wanted("new"),
         Wanted("nodemanager", absent=True),

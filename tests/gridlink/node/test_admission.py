@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from gridlink.manifest import Manifest, Resources
 from gridlink.node.admission import RESERVE_MIB, Free, admitted, read_free
@@ -46,7 +46,7 @@ def test_the_reason_has_the_numbers_and_what_to_do() -> None:
 
 def test_what_declares_nothing_or_runs_or_is_refused_already_is_left_as_it_is() -> None:
     """And takes nothing from the others."""
-    broken = replace(bundle("broken", 500), refused="no package")
+    broken = structs.replace(bundle("broken", 500), refused="no package")
     planned = admitted([bundle("silent", None), bundle("here", 500), broken, bundle("a", 100)], FREE, {"here"})
     assert refused(planned) == ["broken"]
     assert planned[2].refused == "no package"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from gridlink.bench.crowd import entry
 from gridlink.clock import Reference
@@ -35,6 +34,6 @@ def test_what_a_node_says_is_what_the_other_hears(kind: str) -> None:
 
 def test_text_that_json_can_not_hold_is_refused() -> None:
     """A file name of bytes in the reason of a failed start."""
-    bad = replace(entry("n1", 0), reason="\udcff")
+    bad = structs.replace(entry("n1", 0), reason="\udcff")
     with pytest.raises(PayloadInvalid, match="the registry can't say it"):
         encoded(Announcement("n1", "m", "b", 1, (bad,)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec import structs
 
 from gridlink import address
 from gridlink.lifecycle import State
@@ -27,7 +27,9 @@ class Site:
 
 def member(name: str, node: str = "n1", *, state: State = State.RUNNING, idempotent: tuple[str, ...] = ()) -> Entry:
     """An instance with the role, which hears the topic."""
-    return replace(entry(name, node, state), roles=("oltc",), subscribes={"measurement": {}}, idempotent=idempotent)
+    return structs.replace(
+        entry(name, node, state), roles=("oltc",), subscribes={"measurement": {}}, idempotent=idempotent
+    )
 
 
 def test_behind_an_address_is_who_serves_it_whatever_its_state() -> None:

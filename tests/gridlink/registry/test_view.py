@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gridlink.lifecycle import State
 from gridlink.registry.entry import Announcement, Entry, Heartbeat, Leave, Update
@@ -163,7 +163,7 @@ def test_what_its_own_node_says_of_an_instance_counts_more_than_what_a_manager_s
     managers = entry("a", node="n1-a", state=State.STARTING)
     view.announced(news(1, managers), 0.0)
     assert view.entries() == [managers]
-    own = replace(managers, state=State.RUNNING)
+    own = structs.replace(managers, state=State.RUNNING)
     view.announced(news(1, own, node="n1-a"), 0.0)
     assert view.entries() == [own]
     view.left(Leave("n1-a", "b1"))

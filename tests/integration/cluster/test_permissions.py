@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from gridlink import AccessDenied, Module, Topic, address, request
 from gridlink.bus.cluster import trusted_configuration
@@ -175,7 +176,7 @@ async def test_a_machines_credentials_hear_no_replies_of_others_and_no_other_sit
         with pytest.raises(AccessDenied, match="may not listen to"):
             await bus.listen(subject, lambda _: None)
     with pytest.raises(AccessDenied, match="NATS_INBOX_PREFIX"):
-        await machines.bus("cli-2", replace(mine, inbox_prefix=None))
+        await machines.bus("cli-2", structs.replace(mine, inbox_prefix=None))
     stranger = await machines.bus("m1", mine, site="b")
     for registering in (
         stranger.serve(address.role("oltc"), Recorder()),

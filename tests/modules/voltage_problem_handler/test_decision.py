@@ -4,11 +4,10 @@ reason.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from voltage_problem_handler.decision import (
     Decision,
