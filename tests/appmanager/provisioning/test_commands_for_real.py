@@ -25,7 +25,7 @@ from appmanager.provisioning.engine import Engine
 from appmanager.provisioning.machine import End, Kind, Step
 from appmanager.provisioning.outcome import Outcome
 from appmanager.provisioning.plan import Order, Plan
-from appmanager.provisioning.recovery import recover
+from appmanager.provisioning.recovery import VERSIONS_KEPT, recover
 from appmanager.store.record import Record
 from appmanager.store.tree import write_whole
 from appmanager.store.versions import Versions
@@ -36,7 +36,7 @@ from tests.appmanager.provisioning.simulated_disk import SimulatedDisk
 from tests.appmanager.provisioning.stories import LAYOUT
 
 T = TypeVar("T")
-MODULES, VERSIONS, KEPT, WATT = ("lamp", "meter"), ("1.0.0", "2.0.0", "3.0.0"), 2, 40
+MODULES, VERSIONS, KEPT, WATT = ("lamp", "meter"), ("1.0.0", "2.0.0", "3.0.0"), VERSIONS_KEPT, 40
 BAD = "bad"  # of an order whose new version isn't healthy
 Glbs = dict[tuple[str, str], tuple[bytes, str]]
 """By module and version: the file, and its digest."""
