@@ -20,7 +20,7 @@ case $what in
   image) ;;
   memory)
     cp "$here/use_case.py" "$here/provisioned.py" "$share"
-    "$here/run-in-board.sh" -s "$share" -t 2400 "$cache" \
+    "$here/run-in-board.sh" -s "$share" -t 3600 "$cache" \
       "$update && /opt/gridlink/bin/python -S use_case.py 60 process fork node" | "$PYTHON" "$here/table.py"
     ;;
   unit)

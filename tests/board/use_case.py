@@ -27,7 +27,6 @@ MODULES = 7  # the six bundles, and the AppManager
 ALL_RUN = "STATUS=6 of 6 bundles are RUNNING"
 RUNNING_WITHIN_S = 240.0  # the processor is emulated, and what emulates it may be busy
 SAMPLES, SAMPLE_S = 10, 1.0
-PROVISIONED = "node"  # the mode in which a module is installed, updated and rolled back, too
 OPTIONS = {
     "process": ["--mode", "process", "--without-nodemanager"],
     "fork": ["--mode", "fork", "--without-nodemanager"],
@@ -85,9 +84,8 @@ def watched(
         time.sleep(settle_s)  # what they take grows for a while: measured is what it grows to
         result |= measured(node.pid)
         result |= answers(managed)
-        if mode == PROVISIONED:
-            gridlink = [str(BIN / "gridlink"), "-C", str(managed)]
-            result |= provisioned(gridlink, managed.parent, mode, checked, lambda: meminfo()["MemAvailable"])
+        gridlink = [str(BIN / "gridlink"), "-C", str(managed)]
+        result |= provisioned(gridlink, managed.parent, mode, checked, lambda: meminfo()["MemAvailable"])
         node.send_signal(signal.SIGTERM)
         status = node.wait(60)
         if status:
