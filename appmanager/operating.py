@@ -37,7 +37,7 @@ from appmanager.orders import (
     Word,
 )
 from appmanager.packed.limits import limits_on
-from appmanager.permission import asker_of
+from appmanager.permission import Asker, Command, asker_of
 from appmanager.provisioning.blocking import in_own_thread, in_thread, said
 from appmanager.provisioning.commands import Answer, Commands
 from appmanager.provisioning.engine import Engine
@@ -49,6 +49,7 @@ from appmanager.runs import Runs
 from appmanager.store.disk import RealDisk
 from appmanager.store.record import Entry, Record
 from appmanager.store.waiting import Waiting
+from appmanager.turns import Turns
 from gridlink.errors import GridlinkError, Refused
 from gridlink.message import message
 
@@ -77,15 +78,19 @@ class Operating:
         self._in_order = asyncio.Lock()  # of taking commands in
         self._record = Record(disk, layout.record)
         self._runner = Runner(manager, protected)
+        self._checks = Turns("signatures are checked")
         self._keeping = Keeping(Waiting(disk, layout.waiting), manager.log)
         self._runs = Runs(manager, self._record, self._keeping, self._engine.put_on_record)
         self._outcomes: dict[str, asyncio.Future[Ended]] = {}
         self._waited: dict[str, Order] = {}  # commands that are kept on the disk until they have ended, by their ids
         self._last: dict[str, str] = {}  # the id of the command that ended last, by module
 
+    async def _asker(self, type: str, order: Command) -> Asker:
+        return await asker_of(self._manager, type, order, self._checks)
+
     async def bundle(self, word: Word, order: BundleOrder) -> Ended:
         """Install, update."""
-        asker = await asker_of(self._manager, word, order)
+        asker = await self._asker(word, order)
         known = Order(
             order.id,
             Kind(word),
@@ -103,7 +108,7 @@ class Operating:
 
     async def configure(self, order: ConfigureOrder) -> Ended:
         """Other values."""
-        asker = await asker_of(self._manager, "configure", order)
+        asker = await self._asker("configure", order)
         known = Order(
             order.id,
             Kind.CONFIGURE,
@@ -118,7 +123,7 @@ class Operating:
 
     async def uninstall(self, order: UninstallOrder) -> Ended:
         """Remove."""
-        asker = await asker_of(self._manager, "uninstall", order)
+        asker = await self._asker("uninstall", order)
         known = Order(
             order.id,
             Kind.UNINSTALL,
@@ -132,7 +137,7 @@ class Operating:
 
     async def rollback(self, order: RollbackOrder) -> Ended:
         """Back to a version that is kept."""
-        asker = await asker_of(self._manager, "rollback", order)
+        asker = await self._asker("rollback", order)
         known = Order(
             order.id,
             Kind.ROLLBACK,
@@ -148,7 +153,7 @@ class Operating:
     async def run(self, word: Word, order: RunOrder) -> Ended:
         """Start, stop, restart, kill. Raises Busy: something else is being done to that module."""
         module, yes = order.module, order.yes
-        asker = await asker_of(self._manager, word, order)
+        asker = await self._asker(word, order)
         if order.dry_run:
             self._runner.check(module, word, yes)
             return Ended(order.id, module, word, "dry run", steps=STEPS_OF[word])
@@ -164,7 +169,7 @@ class Operating:
 
     async def move(self, order: MoveOrder) -> Managed:
         """Another mode, see AppManager.move. Raises Busy, NoSuchInstance, Refused."""
-        asker, name = await asker_of(self._manager, "move", order), order.name
+        asker, name = await self._asker("move", order), order.name
         if asker.nkey and not order.id:
             raise Refused(f"move of {name}: expected an id in a signed command, by which it is done once, got none")
 
