@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
 import secrets
 import signal
+import subprocess
 import time
 from functools import partial
 from pathlib import Path
@@ -20,7 +22,17 @@ from appmanager.orders import BundleOrder, ConfigureOrder, Ended, RollbackOrder,
 from gridlink.testing import eventually
 from tests.acceptance.ordering import asked, glb_of, new
 from tests.acceptance.running import LONG, Running, bundle, running
-from tests.acceptance.test_provisioning import COUNTER, MODES, answer, counted, done, gridlink, leftovers, source
+from tests.acceptance.test_provisioning import (
+    COUNTER,
+    MODES,
+    PROGRAM,
+    answer,
+    counted,
+    done,
+    gridlink,
+    leftovers,
+    source,
+)
 from tests.acceptance.test_signed_commands import lists, recorded
 from tests.acceptance.wall_clock import TEN_YEARS_S, WallClock, to_1970
 from tests.appmanager.operators.keys import person
@@ -229,3 +241,30 @@ async def test_a_signed_command_is_refused_with_the_reason_where_the_clock_is_ah
                 statuses.append(await gridlink(managed, *key, "install", file, "--expires", "60"))
         assert await counted(node, "add") == ("1.0.0", 1)
         assert [entry["kind"] for entry in await recorded(managed)] == ["restart"] * 3 + ["install"]
+
+
+@pytest.mark.slow
+async def test_who_follows_the_logs_of_a_site_hears_on_where_its_clock_is_set_back(
+    tmp_path: Path, clock: WallClock
+) -> None:
+    """What they have heard is of ten years later than what comes now."""
+    managed = prepared(tmp_path, "node")
+    clock.step(TEN_YEARS_S)
+    async with running(managed, environment=clock.environment) as node:
+        await node.all_running("lamp")
+        command = (PROGRAM, "-C", str(managed), "logs", "--site", "site", "-f")
+        follows = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+        try:
+            assert follows.stdout is not None
+            heard = [await follows.stdout.readline()]
+            clock.step(0)
+            await done(managed, "restart", "lamp")
+            this_year = time.strftime("%Y-", time.gmtime()).encode()
+            async with asyncio.timeout(20):
+                while not heard[-1].startswith(this_year):
+                    heard.append(await follows.stdout.readline())
+            assert not heard[0].startswith(this_year)
+            assert len(set(heard)) == len(heard)
+        finally:
+            follows.terminate()
+            await follows.communicate()
