@@ -31,6 +31,7 @@ from gridlink.module import Module, request
 if TYPE_CHECKING:
     from appmanager.durable_store import DurableStore
     from appmanager.operating import Operating
+    from appmanager.turns import Turns
 
 TOPIC = "provisioning"
 
@@ -39,6 +40,7 @@ class Operated(Module[Config]):
     """An AppManager, as operators see it. Commands go to an instance: a role would reach any machine's."""
 
     publishes: ClassVar[tuple[Topic, ...]] = (Topic(TOPIC, step=Begun, ended=Ended),)
+    _log_reading: Turns | None = None  # made with the first one
 
     async def operating(self) -> Operating:
         """What carries commands out; made with the first one."""
@@ -122,9 +124,12 @@ class Operated(Module[Config]):
 
     @request("logs")
     async def logs(self, order: LogsOrder) -> Logs:
-        """What the processes of this machine have logged, also those that have ended."""
+        """What the processes of this machine have logged, also those that have ended. A few are answered at once."""
         from appmanager.log_reading import read  # noqa: PLC0415 - where somebody looks
         from appmanager.provisioning.blocking import in_own_thread  # noqa: PLC0415
+        from appmanager.turns import Turns  # noqa: PLC0415
 
+        self._log_reading = self._log_reading or Turns("logs are read")
         directory = Path(self.config.managed) / ".gridlink" / "logs"
-        return await in_own_thread(lambda: read(directory, order))
+        async with self._log_reading.turn():
+            return await in_own_thread(lambda: read(directory, order))

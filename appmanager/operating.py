@@ -37,18 +37,20 @@ from appmanager.orders import (
     Word,
 )
 from appmanager.packed.limits import limits_on
-from appmanager.permission import asker_of
+from appmanager.permission import Asker, Command, asker_of
 from appmanager.provisioning.blocking import in_own_thread, in_thread, said
 from appmanager.provisioning.commands import Answer, Commands
 from appmanager.provisioning.engine import Engine
 from appmanager.provisioning.machine import End, Kind, Step
 from appmanager.provisioning.outcome import Outcome, Progress, Recovered, percent_of
-from appmanager.provisioning.plan import Order, read_order, spelled_order
+from appmanager.provisioning.plan import Order, going_on, read_order, spelled_order, timed
+from appmanager.provisioning.time_left import moment
 from appmanager.running import STEPS_OF, Runner
 from appmanager.runs import Runs
 from appmanager.store.disk import RealDisk
 from appmanager.store.record import Entry, Record
 from appmanager.store.waiting import Waiting
+from appmanager.turns import Turns
 from gridlink.errors import GridlinkError, Refused
 from gridlink.message import message
 
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
 PROTECTED = ("appmanager", "nodemanager")
 ANSWER_IN_TIME = 0.8  # of a request's time; the rest is for the answer
 WAIT_S = 60.0  # where the request has no limit
+TOO_LATE = "it expired while it waited and its node was restarted, by this machine's clock: ask again"
 
 
 class Operating:
@@ -77,15 +80,19 @@ class Operating:
         self._in_order = asyncio.Lock()  # of taking commands in
         self._record = Record(disk, layout.record)
         self._runner = Runner(manager, protected)
+        self._checks = Turns("signatures are checked")
         self._keeping = Keeping(Waiting(disk, layout.waiting), manager.log)
         self._runs = Runs(manager, self._record, self._keeping, self._engine.put_on_record)
         self._outcomes: dict[str, asyncio.Future[Ended]] = {}
         self._waited: dict[str, Order] = {}  # commands that are kept on the disk until they have ended, by their ids
         self._last: dict[str, str] = {}  # the id of the command that ended last, by module
 
+    async def _asker(self, type: str, order: Command) -> Asker:
+        return await asker_of(self._manager, type, order, self._checks)
+
     async def bundle(self, word: Word, order: BundleOrder) -> Ended:
         """Install, update."""
-        asker = await asker_of(self._manager, word, order)
+        asker = await self._asker(word, order)
         known = Order(
             order.id,
             Kind(word),
@@ -103,7 +110,7 @@ class Operating:
 
     async def configure(self, order: ConfigureOrder) -> Ended:
         """Other values."""
-        asker = await asker_of(self._manager, "configure", order)
+        asker = await self._asker("configure", order)
         known = Order(
             order.id,
             Kind.CONFIGURE,
@@ -118,7 +125,7 @@ class Operating:
 
     async def uninstall(self, order: UninstallOrder) -> Ended:
         """Remove."""
-        asker = await asker_of(self._manager, "uninstall", order)
+        asker = await self._asker("uninstall", order)
         known = Order(
             order.id,
             Kind.UNINSTALL,
@@ -132,7 +139,7 @@ class Operating:
 
     async def rollback(self, order: RollbackOrder) -> Ended:
         """Back to a version that is kept."""
-        asker = await asker_of(self._manager, "rollback", order)
+        asker = await self._asker("rollback", order)
         known = Order(
             order.id,
             Kind.ROLLBACK,
@@ -148,7 +155,7 @@ class Operating:
     async def run(self, word: Word, order: RunOrder) -> Ended:
         """Start, stop, restart, kill. Raises Busy: something else is being done to that module."""
         module, yes = order.module, order.yes
-        asker = await asker_of(self._manager, word, order)
+        asker = await self._asker(word, order)
         if order.dry_run:
             self._runner.check(module, word, yes)
             return Ended(order.id, module, word, "dry run", steps=STEPS_OF[word])
@@ -164,7 +171,7 @@ class Operating:
 
     async def move(self, order: MoveOrder) -> Managed:
         """Another mode, see AppManager.move. Raises Busy, NoSuchInstance, Refused."""
-        asker, name = await asker_of(self._manager, "move", order), order.name
+        asker, name = await self._asker("move", order), order.name
         if asker.nkey and not order.id:
             raise Refused(f"move of {name}: expected an id in a signed command, by which it is done once, got none")
 
@@ -211,16 +218,20 @@ class Operating:
                 self._manager.log.warning("%s: %s: %s", one.outcome.module, one.outcome.end, one.outcome.reason)
                 self._publish("ended", _ended(one.outcome))
             if one.resume is not None:
-                await self._submit(one.resume)
+                await self._submit(going_on(one.resume, moment()))
         for kept in await self._keeping.all():
             if kept.what == "run":
                 await self._runs.cut_off(kept.document)
             else:
-                await self._resubmit(read_order(kept.document))
+                await self._resubmit(going_on(read_order(kept.document), moment()))
 
     async def _resubmit(self, order: Order) -> None:
         """A command that waited: if it has ended it is on record, and isn't done again."""
         self._waited[order.id] = order
+        is_new = not self._commands.knows(order.id) and await self._recalled(order.id) == (None, "")
+        if is_new and order.expires_s <= 0:
+            self._refuse(order, TOO_LATE)
+            return
         try:
             told = await self._submit(order)
         except GridlinkError as error:
@@ -270,7 +281,7 @@ class Operating:
             self._manager.tasks.spawn(self._carry(order), name=f"{order.kind} {order.module}")
         if admission.answer is Answer.WAIT:
             self._waited[order.id] = order
-            await self._keeping.add(order.id, "order", spelled_order(order))
+            await self._keeping.add(order.id, "order", spelled_order(timed(order, moment())))
         return told
 
     async def _recalled(self, id: str) -> tuple[Outcome | None, str]:
@@ -283,7 +294,7 @@ class Operating:
             return None, f"whether it was done before can't be told, the record can't be read: {said(error)}"
 
     def _refuse(self, order: Order, reason: str) -> asyncio.Future[Ended]:
-        """A signed command that is refused: from now on that is its outcome, and told once it is on record."""
+        """A command that is refused: from now on that is its outcome, and told once it is on record."""
         self._commands.refused(order, Outcome(order.id, order.module, order.kind, End.REFUSED, reason))
         told = self._outcomes[order.id] = asyncio.get_running_loop().create_future()
 
@@ -307,7 +318,7 @@ class Operating:
             return await self._engine.refuse(order, "something else is being done to it: ask again when that has ended")
         moving.add(order.module)
         try:
-            return await self._engine.run(order)
+            return await self._engine.run(timed(order, moment()))
         except Exception as error:  # a defect of ours: whoever waits is to hear of it
             self._manager.log.exception("%s %s", order.kind, order.module)
             return Outcome(order.id, order.module, order.kind, End.BROKEN, said(error))

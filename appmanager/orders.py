@@ -18,6 +18,8 @@ Id = Annotated[str, msgspec.Meta(max_length=64)]
 Who = Annotated[str, msgspec.Meta(max_length=128)]
 Digest = Annotated[str, msgspec.Meta(max_length=128)]
 """Bounded, since each is in a line of the record."""
+Argument = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*$(?!\n)", max_length=256)]
+"""A process is started with it: no text with a NUL can be given to one."""
 Word = Literal["install", "update", "configure", "uninstall", "rollback", "start", "stop", "restart", "kill", "move"]
 
 
@@ -215,9 +217,9 @@ class Inventory(Struct, frozen=True):
 class LogsOrder(Struct, frozen=True):
     """The last records (500 at most) of a module, an instance, or all; `since`: from that time on, as they have it."""
 
-    name: str = ""
+    name: Argument = ""
     last: int = 100
-    since: str = ""
+    since: Argument = ""
 
 
 class LogRecord(Struct, frozen=True):

@@ -11,6 +11,7 @@ from gridlink.errors import AccessDenied
 if TYPE_CHECKING:
     from appmanager.appmanager import AppManager
     from appmanager.operators.signed import Signable
+    from appmanager.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,12 @@ class Command(Protocol):
         """An operator's."""
 
 
-async def asker_of(manager: AppManager, type: str, command: Command) -> Asker:
-    """Who asks. Raises AccessDenied where the site lists operators and none of them has signed the command."""
+async def asker_of(manager: AppManager, type: str, command: Command, checks: Turns) -> Asker:
+    """Who asks. `checks`: of signatures, each of which takes a process.
+
+    Raises AccessDenied where the site lists operators and none of them has signed the command; Busy: too many are
+    checked already.
+    """
     if not manager.operators:
         return Asker(command.who)
     from appmanager.operators.signed import Target  # noqa: PLC0415 - where a site lists operators
@@ -43,7 +48,8 @@ async def asker_of(manager: AppManager, type: str, command: Command) -> Asker:
     target = Target(manager.hosting.site, manager.hosting.machine, manager.instance)
     signable: Signable = command  # type: ignore[assignment]
     try:
-        name = await operator_of(manager.operators, type, signable, command.signature, target)
+        async with checks.turn():
+            name = await operator_of(manager.operators, type, signable, command.signature, target)
     except AccessDenied as error:
         manager.log.warning("denied: %s", error)
         raise

@@ -1,7 +1,9 @@
 """Site time: the one clock of a site, real, replayed or accelerated. Every delay and time stamp of a module is in it.
 
-A clock that nobody leads is the wall clock. A leader (the data generator, on a replayed day) sets time and speed; the
-registry carries the reference to the site's other nodes. Sleepers wake and wait anew when the reference changes.
+A clock that nobody leads is the wall clock, and goes with it when that is set: a board boots in 1970, and a time server
+corrects it. Who sleeps for a while then sleeps on; who waits for a time waits for that. A leader (the data generator,
+on a replayed day) sets time and speed; the registry carries the reference to the site's other nodes. Sleepers wake and
+wait anew when the reference changes.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ MAX_SPEED = 1e9
 MAX_SITE_S = 1e12  # some 30,000 years before or after 1970
 MAX_VERSION = 2**53  # JSON's whole numbers end there for many programs
 MAX_NAME = 256  # characters of an instance's name, which every heartbeat carries on
-STEP_S = 0.25  # a follower that is off by more real seconds is set right; less is a message's way here
+STEP_S = 0.25  # a clock that is off by more real seconds is set right; less is a message's way here
 
 
 class Reference(Struct, frozen=True):
@@ -34,9 +36,11 @@ class Reference(Struct, frozen=True):
 class SiteClock:
     """The clock of one node, shared by all of its instances. `on_lead` is called when an own instance sets it."""
 
-    def __init__(self, on_lead: Callable[[], None] | None = None) -> None:
-        self._base_site_s = time.time()
+    def __init__(self, on_lead: Callable[[], None] | None = None, wall_s: Callable[[], float] = time.time) -> None:
+        self._wall_s = wall_s
+        self._base_site_s = wall_s()
         self._base_real_s = time.monotonic()
+        self._stepped_s = 0.0  # by how much the wall clock was set, all in all
         self._speed = 1.0
         self._leader = ""
         self._version = 0
@@ -58,15 +62,22 @@ class SiteClock:
         return self._base_site_s + (time.monotonic() - self._base_real_s) * self._speed
 
     async def sleep(self, site_s: float) -> None:
-        """Sleeps `site_s` seconds of site time; a change of speed meanwhile is taken into account."""
-        await self.sleep_until(self.now() + site_s)
+        """Sleeps `site_s` seconds of site time; a change of speed meanwhile is taken into account.
+
+        That the wall clock is set meanwhile makes it neither shorter nor longer.
+        """
+        until_s = self.now() + site_s - self._stepped_s
+        await self._sleep(lambda: until_s + self._stepped_s)
 
     async def sleep_until(self, site_s: float) -> None:
         """Sleeps until site time is `site_s`; where that is past, yields to the loop once."""
+        await self._sleep(lambda: site_s)
+
+    async def _sleep(self, until_s: Callable[[], float]) -> None:
         loop = asyncio.get_running_loop()
-        if site_s <= self.now():
+        if until_s() <= self.now():
             await asyncio.sleep(0)
-        while (left_s := site_s - self.now()) > 0:
+        while (left_s := until_s() - self.now()) > 0:
             sleeper: asyncio.Future[None] = loop.create_future()
             timer = loop.call_later(left_s / self._speed, _wake, sleeper)
             self._sleepers.add(sleeper)
@@ -107,6 +118,16 @@ class SiteClock:
             return
         self._leader, self._version = reference.leader, reference.version
         self._set(reference.site_s, reference.speed)
+
+    def look(self) -> None:
+        """Goes with the wall clock where that was set, unless somebody leads; a node looks with each heartbeat."""
+        if self._leader:
+            return
+        wall_s = self._wall_s()
+        off_s = wall_s - self.now()
+        if abs(off_s) >= STEP_S:
+            self._stepped_s += off_s
+            self._set(wall_s, 1.0)
 
     def _set(self, site_s: float, speed: float) -> None:
         self._base_real_s, self._base_site_s, self._speed = time.monotonic(), site_s, speed

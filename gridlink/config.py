@@ -45,13 +45,13 @@ def machine_name() -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname().partition(".")[0]) or "machine"
 
 
-def read_json(path: Path) -> Any:
-    """The JSON in a file. Raises ConfigInvalid that names the file, line and column, and FileNotFoundError."""
+def read_json(path: Path, where: str = "") -> Any:
+    """The JSON in a file. Raises ConfigInvalid that names it (as `where`), line and column, and FileNotFoundError."""
     body = path.read_bytes()
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise ConfigInvalid(f"{path}: expected JSON: {error}") from error
+        raise ConfigInvalid(f"{where or path}: expected JSON: {error}") from error
 
 
 def write_atomically(path: Path, body: bytes) -> None:

@@ -30,17 +30,18 @@ def tried(directory: Path, config: Path | None) -> dict[str, Document]:
     installed = bundle.manifest.entry.partition(":")[0].partition(".")[0] in HOSTS_OWN
     target = (load_installed if installed else load_alone)(bundle).target
     contract = contract_of(target)
-    _check_config(target, config or directory / CONFIG)
+    _check_config(target, config or directory / CONFIG, f"{CONFIG} of {bundle.manifest.name}")
     return _documents(bundle.manifest, contract, inspect.getdoc(target) or "")
 
 
-def _check_config(target: Any, file: Path) -> None:
-    document = read_json(file) if file.exists() else {}
+def _check_config(target: Any, file: Path, where: str) -> None:
+    """`where`: what it is called to an operator, who knows nothing of the directory in which it is tried."""
+    document = read_json(file, where) if file.exists() else {}
     wanted = config_type(target)
     if wanted is not None:
-        typed(document, wanted, str(file))
+        typed(document, wanted, where)
     elif document:
-        raise ConfigInvalid(f"{file}: the module takes no settings: remove {', '.join(document)}")
+        raise ConfigInvalid(f"{where}: the module takes no settings: remove {', '.join(document)}")
 
 
 def _documents(manifest: Manifest, contract: Contract, description: str) -> dict[str, Document]:

@@ -154,9 +154,8 @@ class Carrying:
                 await self._host.receive(self._plan, self._layout.incoming(order.module))
         except TimeoutError as error:
             self._expired = True
-            raise RequestTimeout(
-                f"the bundle did not come within {order.expires_s:g} s: ask again: what has come is kept"
-            ) from error
+            how = f"within {order.expires_s:g} s" if order.expires_s > 0 else "before its time was over"
+            raise RequestTimeout(f"the bundle did not come {how}: ask again: what has come is kept") from error
 
     def _moved(self, done_bytes: int) -> None:
         """Called in the thread that works on the disk."""

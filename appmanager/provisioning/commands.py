@@ -146,7 +146,7 @@ def _same(first: Order, again: Order) -> None:
 
 
 def _what(order: Order) -> Order:
-    return structs.replace(order, source="", who="", signed="", expires_s=0.0)
+    return structs.replace(order, source="", who="", signed="", expires_s=0.0, taken=None)
 
 
 def _alike(outcome: Outcome, again: Order) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from appmanager.provisioning.machine import Kind
+from appmanager.provisioning.time_left import Moment, left_s
 from gridlink.manifest import Name
 
 
@@ -16,7 +17,7 @@ class Order(Struct, frozen=True):
 
     `digest`: of the bundle, for install and update. `config`: a document that takes the place of config.json, which
     stays if there is none. `settings`: single values in it, by dotted names. `to`: the version to roll back to, empty
-    for the last one.
+    for the last one. `taken`: when its `expires_s` began, as it is written down for the next start.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Order(Struct, frozen=True):
     who: str = ""
     signed: str = ""  # the public nkey of the operator who signed it, where that was checked
     expires_s: float = 600.0
+    taken: Moment | None = None
 
 
 class Plan(Struct, frozen=True):
@@ -83,3 +85,13 @@ def spelled_order(order: Order) -> dict[str, Any]:
 def read_order(document: dict[str, Any]) -> Order:
     """The order that was kept. Raises msgspec.ValidationError: another release wrote it."""
     return msgspec.convert(document, Order)
+
+
+def timed(order: Order, now: Moment) -> Order:
+    """An order whose time begins now."""
+    return structs.replace(order, taken=now)
+
+
+def going_on(order: Order, now: Moment) -> Order:
+    """An order that was cut off, with the time that it has left."""
+    return structs.replace(order, expires_s=left_s(order.expires_s, order.taken, now), taken=None)

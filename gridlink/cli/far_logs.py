@@ -66,5 +66,5 @@ async def _show(site: Session, name: str, last: int, follow: bool, out: Callable
             return
         if found.records:
             since = found.records[-1].time
-            seen = {record for record in found.records if record.time == since}
+            seen = set(found.records)  # all of them: where a clock was set back, some come again that are later
         await asyncio.sleep(AGAIN_S)

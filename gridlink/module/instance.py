@@ -260,7 +260,7 @@ class Instance(HandingOver):
         clock, log = self._environment.clock, self._environment.log
         due_s = clock.now() + seconds
         while True:
-            await clock.sleep_until(due_s)
+            await clock.sleep(due_s - clock.now())
             if self._held is not None:
                 return  # its successor's timers go on
             begin_trace()

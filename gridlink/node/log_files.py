@@ -1,4 +1,8 @@
-"""The log files of a managed directory as records: read, merged by time, and followed over their rotation."""
+"""The log files of a managed directory as records: read, merged by time, and followed over their rotation.
+
+A clock that was set back leaves records of the future: they were logged before it was, and come before what is logged
+since; and whoever has heard all up to the future is told what is new all the same.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,13 @@ import heapq
 import json
 import os
 import re
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+SLACK_S = 60.0  # more than a record can take from its process to a reader
 _LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (\w+) +([^\s:]+(?::[^\s:]+)*): (.*)", re.DOTALL)
 
 
@@ -57,15 +63,19 @@ def records(lines: Iterable[str]) -> Iterator[Record]:
 
 
 def merged(files: Iterable[Iterable[Record]]) -> Iterator[Record]:
-    """The records of all files in order of time; those of a file keep theirs."""
-    return heapq.merge(*files, key=lambda record: record.time)
+    """The records of all files in order of time; those of a file keep theirs, and those of the future come first."""
+    latest = _spelled(time.time() + SLACK_S)
+    return heapq.merge(*files, key=lambda record: record.time if record.time <= latest else "")
 
 
 def last_records(path: Path, name: str, last: int, since: str = "", most_characters: int = 1 << 18) -> list[Record]:
     """The last records of a directory's files, of `name` or all, from a time on. Holds no more in memory than those.
 
-    The oldest go where they are longer than `most_characters` together.
+    From a time that is to come, they are those of the last minute, and of the future. The oldest go where they are
+    longer than `most_characters` together.
     """
+    now_s = time.time()
+    since = since if since <= _spelled(now_s + SLACK_S) else _spelled(now_s - SLACK_S)
     files = [_streamed(file) for file in sorted(path.glob("*.log"))]
     wanted = (one for one in merged(files) if one.time >= since and (not name or one.of(name)))
     kept: deque[Record] = deque(wanted, maxlen=last)
@@ -73,6 +83,11 @@ def last_records(path: Path, name: str, last: int, since: str = "", most_charact
     while kept and size > most_characters:
         size -= len(kept.popleft().text)
     return list(kept)
+
+
+def _spelled(at_s: float) -> str:
+    """A time as records have it, but for its fraction."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(max(0.0, at_s)))
 
 
 def _streamed(path: Path) -> Iterator[Record]:

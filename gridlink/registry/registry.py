@@ -266,6 +266,7 @@ class Registry:
 
     def _beat(self) -> None:
         self.on_beat()
+        self._clock.look()
         self._tasks.spawn(self._say("heartbeat", self._heartbeat()), name="heartbeat")
 
     async def _age(self) -> None:

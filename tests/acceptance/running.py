@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -75,24 +75,28 @@ class Running:
         return self.process.wait(timeout=30)
 
 
-def start(managed: Path, output: Path, *options: str) -> subprocess.Popen[str]:
-    """Starts `gridlink-node` on a managed directory; its output goes to a file."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("NATS_", "GRIDLINK_"))}
+def start(
+    managed: Path, output: Path, *options: str, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """Starts `gridlink-node` on a managed directory; its output goes to a file. `environment`: what it has beside."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("NATS_", "GRIDLINK_"))}
     with output.open("w") as file:
         return subprocess.Popen(
             [NODE, "--manage", str(managed), "--no-view", "--for", "120", *options],
             stdout=file,
             stderr=file,
             text=True,
-            env=environment,
+            env={**inherited, **(environment or {})},
         )
 
 
 @asynccontextmanager
-async def running(managed: Path, *options: str, site: str = "site") -> AsyncIterator[Running]:
+async def running(
+    managed: Path, *options: str, site: str = "site", environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Running]:
     """A node with its bus reached, and ended at the end whatever happens. `site`: its site's name."""
     output = managed.parent / f"{managed.name}.out"
-    node = Running(managed, start(managed, output, *options), output)
+    node = Running(managed, start(managed, output, *options, environment=environment), output)
     try:
         file = managed / ".gridlink" / "node.json"
         while not file.exists():

@@ -146,6 +146,9 @@ async def test_a_module_goes_from_nothing_to_running_and_back(managed: Path, tmp
         status, _, err = await gridlink(managed, "configure", "counter", "step=10")
         assert status == 1
         assert "at most 9" in err
+        status, _, err = await gridlink(managed, "configure", "counter", "step=many")
+        assert (status, "step" in err, "config.json of counter" in err) == (1, True, True)
+        assert ".gridlink" not in err  # where it was tried is nothing to an operator
         assert await counted(node, "add") == ("1.1.0", 12)
         assert json.loads((managed / "counter" / "config.json").read_text()) == {"step": 5}
         assert "1.1.0 -> 1.0.0" in await done(managed, "rollback", "counter")
@@ -158,7 +161,7 @@ async def test_a_module_goes_from_nothing_to_running_and_back(managed: Path, tmp
         assert node.state("counter") == ("", "")
         assert not (managed / "counter").exists()
         assert leftovers(managed) == []
-        assert "verified: 8 entries" in await done(managed, "history", "--verify")
+        assert "verified: 9 entries" in await done(managed, "history", "--verify")
 
 
 @pytest.mark.slow

@@ -9,12 +9,17 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
-from appmanager.orders import BundleOrder, ConfigureOrder, Ended
+from appmanager.operating import TOO_LATE
+from appmanager.orders import BundleOrder, ConfigureOrder, Ended, UninstallOrder
 from appmanager.packed.about import about
-from appmanager.provisioning.machine import Kind
-from appmanager.provisioning.plan import Order, spelled_order
+from appmanager.provisioning.machine import Kind, Step
+from appmanager.provisioning.plan import Order, spelled, spelled_order
+from appmanager.provisioning.planner import Planner
+from appmanager.provisioning.time_left import moment
 from appmanager.store.disk import RealDisk
+from appmanager.store.journal import Journal
 from appmanager.store.layout import Layout
 from appmanager.store.waiting import Waiting
 from appmanager.transfer.putting import put
@@ -47,7 +52,9 @@ async def test_what_waits_when_the_node_is_killed_is_done_once_and_nobody_has_to
             ended: Ended = await node.sender.request(manager, word, order, reply=Ended, timeout_s=1.0)
             assert ended.end == "under way"
         await eventually(lambda: received(managed) > 0, timeout_s=20)
-        assert len(list((managed / ".gridlink" / "waiting").iterdir())) == 1
+        (kept,) = (managed / ".gridlink" / "waiting").iterdir()
+        journal = managed / ".gridlink" / "journal" / "counter"
+        assert all(moment().boot in one.read_text() for one in (kept, journal))  # since when their time runs
         before = node.file["pids"]["node"]
         os.kill(before, signal.SIGKILL)
         await eventually(partial(_all_done, managed), timeout_s=60)
@@ -79,6 +86,39 @@ async def test_what_waited_alone_is_done_and_kept_no_more(tmp_path: Path) -> Non
         }
         assert {line["who"] for line in _record(managed)} == {"desk"}  # of what has expired, too
         assert not node.registry.find(name="lamp")
+
+
+async def test_what_waited_longer_than_it_was_worth_is_not_done_after_a_restart(tmp_path: Path) -> None:
+    """However often its node restarts: it is refused, and so is one whose bundle was on its way. Both are on record."""
+    managed = tmp_path / "managed"
+    for name in ("lamp", "meter"):
+        bundle(managed, name, good(name))
+    layout, now = Layout(managed), moment()
+    for name, passed_s in (("lamp", 50.0), ("meter", 70.0)):
+        asked = structs.replace(now, since_boot_s=now.since_boot_s - passed_s)
+        order = Order(name, Kind.UNINSTALL, name, who="desk", expires_s=60.0, taken=asked)
+        Waiting(RealDisk(), layout.waiting).add(order.id, "order", spelled_order(order))
+    file = await packed(tmp_path, "1.0.0")
+    install = Order("counter", Kind.INSTALL, "counter", about(file)[2], str(file), who="desk", expires_s=60.0)
+    install = structs.replace(install, taken=structs.replace(now, since_boot_s=now.since_boot_s - 70.0))
+    journal = Journal(RealDisk(), layout)
+    journal.begin("counter", spelled(Planner(RealDisk(), layout, ()).plan(install)))
+    journal.write("counter", Step.RECEIVE)
+    async with running(managed) as node:
+        await eventually(lambda: not list(layout.waiting.iterdir()), timeout_s=20)
+        await eventually(lambda: len(_record(managed)) == 3, timeout_s=20)
+        ends = {line["id"]: (line["outcome"], line["reason"]) for line in _record(managed)}
+        assert ends["lamp"] == ("done", "")
+        assert ends["meter"] == ("refused", TOO_LATE)
+        assert ends["counter"][0] == "refused"
+        assert "before its time was over" in ends["counter"][1]
+        assert {line["who"] for line in _record(managed)} == {"desk"}
+        await eventually(lambda: leftovers(managed) == [], timeout_s=5)
+        (manager,) = node.registry.find(role="appmanager")
+        late = UninstallOrder("meter", "meter")
+        again: Ended = await node.sender.request(manager.instance, "uninstall", late, reply=Ended, timeout_s=5)
+        assert (again.end, again.reason) == ("refused", TOO_LATE)
+        await node.all_running("meter")
 
 
 async def _sent(node: Running, file: Path) -> str:

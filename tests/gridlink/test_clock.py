@@ -23,11 +23,77 @@ def test_a_clock_that_nobody_leads_is_the_wall_clock() -> None:
     assert (clock.speed, clock.leader, clock.reference()) == (1.0, "", None)
 
 
-def test_the_wall_clock_may_jump_without_site_time_going_back() -> None:
-    """Time is read from the monotonic clock: a board's NTP step must not reach modules."""
-    clock = SiteClock()
-    readings = [clock.now() for _ in range(1000)]
+class Wall:
+    """A wall clock that is set."""
+
+    def __init__(self) -> None:
+        self.off_s = 0.0
+
+    def __call__(self) -> float:
+        """Unix time by it."""
+        return time.time() + self.off_s
+
+
+@pytest.mark.parametrize("off_s", [3650 * DAY_S, -3650 * DAY_S, -time.time()])
+def test_site_time_goes_with_a_wall_clock_that_is_set(off_s: float) -> None:
+    """A board boots in 1970: what it measures after a time server has corrected that must not be half a century old."""
+    wall = Wall()
+    clock = SiteClock(wall_s=wall)
+    wall.off_s = off_s
+    clock.look()
+    assert clock.now() == pytest.approx(wall(), abs=0.5)
+    assert (clock.speed, clock.leader, clock.reference()) == (1.0, "", None)
+
+
+def test_between_its_steps_site_time_never_goes_back() -> None:
+    """Time is read from the monotonic clock: what a time server slews, or corrects by a little, isn't seen."""
+    wall = Wall()
+    clock = SiteClock(wall_s=wall)
+    readings = []
+    for number in range(1000):
+        wall.off_s = -0.1 * (number % 2)
+        clock.look()
+        readings.append(clock.now())
     assert readings == sorted(readings)
+
+
+def test_a_wall_clock_that_is_set_is_nothing_to_a_clock_that_is_led() -> None:
+    """A replayed day stays that day."""
+    wall = Wall()
+    clock = SiteClock(wall_s=wall)
+    clock.lead(1000.0, 1.0, "x@n")
+    wall.off_s = 3650 * DAY_S
+    clock.look()
+    assert clock.now() == pytest.approx(1000.0, abs=0.5)
+
+
+@pytest.mark.parametrize("off_s", [3650 * DAY_S, -3650 * DAY_S])
+async def test_who_sleeps_for_a_while_sleeps_neither_longer_nor_shorter_where_the_wall_clock_is_set(
+    off_s: float,
+) -> None:
+    """Ten years back, an hour would last ten years; ten years ahead, everything would be done at once."""
+    wall, tasks = Wall(), Tasks("test")
+    clock = SiteClock(wall_s=wall)
+    short, long = (tasks.spawn(clock.sleep(s), name="sleeper") for s in (0.2, 3600))
+    await asyncio.sleep(0)
+    wall.off_s = off_s
+    clock.look()
+    async with asyncio.timeout(2):
+        await short
+    assert not long.done()
+    await tasks.aclose()
+
+
+async def test_who_waits_for_a_time_has_it_where_the_wall_clock_is_set_past_it() -> None:
+    """Noon is noon by the clock that was corrected."""
+    wall, tasks = Wall(), Tasks("test")
+    clock = SiteClock(wall_s=wall)
+    waiting = tasks.spawn(clock.sleep_until(clock.now() + 3600), name="sleeper")
+    await asyncio.sleep(0)
+    wall.off_s = 7200
+    clock.look()
+    async with asyncio.timeout(2):
+        await waiting
 
 
 def test_a_leader_sets_time_and_speed_and_tells() -> None:

@@ -19,6 +19,7 @@ from appmanager.operators.signed import PREFIX, UNSIGNED, Target, signed_bytes
 from appmanager.orders import Signature
 from appmanager.provisioning.machine import Kind
 from appmanager.provisioning.plan import Order
+from appmanager.provisioning.time_left import moment
 from gridlink.errors import AccessDenied, PayloadInvalid
 from tests.appmanager.operators.keys import HERE, ORDER, Person, person
 
@@ -81,6 +82,7 @@ CHANGES: dict[str, Any] = {
     "purge": True,
     "keep_state": True,
     "expires_s": 601.0,
+    "taken": moment(),
 }
 
 

@@ -79,6 +79,25 @@ def test_a_configuration_is_checked_against_the_modules_own_type(bundle: Bundle,
 
 
 @pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ('{"watt": "bright"}', r"config.json of lamp: Expected 'float', got 'str' - at '\$\.watt'"),
+        ('{"volt": 1}', "config.json of lamp: unknown setting 'volt'; expected watt"),
+        ("[]", "config.json of lamp: expected a JSON object, got list"),
+        ("{", "config.json of lamp: expected JSON: "),
+    ],
+)
+def test_a_configuration_that_is_refused_is_named_by_its_module_and_key(
+    bundle: Bundle, tmp_path: Path, body: str, why: str
+) -> None:
+    """An operator has never seen the directory in which it is tried."""
+    (tmp_path / "staged.json").write_text(body)
+    with pytest.raises(ConfigInvalid, match=f"^{why}") as told:
+        preflight(bundle(), tmp_path / "staged.json")
+    assert "staged" not in str(told.value)
+
+
+@pytest.mark.parametrize(
     ("code", "error", "why"),
     [
         ("import nothing_of_that_name", StartFailed, "nothing_of_that_name.*put it into the bundle's lib/"),

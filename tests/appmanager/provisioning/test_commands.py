@@ -11,7 +11,8 @@ from msgspec import structs
 from appmanager.provisioning.commands import WAITING_MOST, Admission, Answer, Commands
 from appmanager.provisioning.machine import End, Kind
 from appmanager.provisioning.outcome import Outcome
-from appmanager.provisioning.plan import Order
+from appmanager.provisioning.plan import Order, timed
+from appmanager.provisioning.time_left import moment
 from gridlink.errors import Busy, Refused
 
 MODULES = ("lamp", "meter")
@@ -34,6 +35,7 @@ def test_the_same_id_with_other_content_is_refused() -> None:
     with pytest.raises(Refused, match="another command"):
         commands.submit(order("1", "meter"), 0.0)
     assert commands.submit(order("1", expires_s=5.0), 1.0).answer is Answer.KNOWN
+    assert commands.submit(timed(order("1"), moment()), 1.0).answer is Answer.KNOWN
 
 
 def test_two_desks_may_ask_for_the_same() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import ClassVar
 
 import pytest
@@ -39,6 +40,25 @@ class Ticking(Module[None]):
         raise [ValueError("no"), Refused("no"), asyncio.CancelledError()][self.raised % 3]
 
 
+class Often(Module[None]):
+    """A timer that is fast in real time."""
+
+    def __init__(self) -> None:
+        self.ticks: list[float] = [0.0]
+
+    @every(seconds=0.05)
+    async def tick(self) -> None:
+        self.ticks.append(self.clock.now())
+
+    def has_ticked_at(self, off_s: float) -> bool:
+        """Whether the last one was at the time of a clock that is so far off."""
+        return abs(self.ticks[-1] - _off(off_s)) < 1
+
+
+def _off(off_s: float) -> float:
+    return time.time() + off_s
+
+
 class TestTimers:
     """`@every`."""
 
@@ -50,6 +70,17 @@ class TestTimers:
             ticking = probe(site, "ticking")
             await eventually(lambda: len(ticking.ticks) > 5 and ticking.raised > 5)
             assert site.counters("ticking").errors >= 5
+
+    async def test_timers_go_on_where_the_wall_clock_is_set(self) -> None:
+        """To ten years ago, or in ten years: each heartbeat has site time go with it, and no timer waits for that."""
+        async with testing.site() as site:
+            await site.host(Often, name="often")
+            often = probe(site, "often")
+            for off_s in (-3e8, 3e8):
+                site.clock._wall_s = partial(_off, off_s)
+                await eventually(partial(often.has_ticked_at, off_s))
+                often.ticks[:] = [0.0]
+                await eventually(lambda: len(often.ticks) > 3, timeout_s=2)
 
     async def test_a_timer_ends_with_its_module(self) -> None:
         """No tick after the stop."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from gridlink.node.log_files import LogDirectory, Record, last_records, parse, records
 from tests.conftest import clean_environment, command
 
-AT = "2026-11-21T07:00:{:02d}.000Z"
+AT = "2020-11-21T07:00:{:02d}.000Z"
 
 
 def line(second: int, text: str, module: str = "storage@board7") -> str:
@@ -47,6 +47,26 @@ def test_the_last_ones_are_read_over_all_files_by_time_within_bounds(tmp_path: P
     assert [one.text for one in last_records(tmp_path, "storage", 9, AT.format(2))] == ["b", "c\nmore", "e"]
     assert [one.text for one in last_records(tmp_path, "", 9, most_characters=2)] == ["d", "e"]
     assert last_records(tmp_path / "none", "", 9) == []
+
+
+def at(off_s: float, text: str) -> str:
+    """A line that is logged by a clock that is so far off."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() + off_s))
+    return f"{stamp} INFO    storage@board7: {text}\n"
+
+
+def test_what_was_logged_before_a_clock_was_set_back_is_older_than_what_is_logged_since(tmp_path: Path) -> None:
+    """Else the last hundred records of a board would be those of a wrong date, for years; who follows hears on."""
+    ten_years_s = 3650 * 86400.0
+    (tmp_path / "a.log").write_text(at(-20, "1") + at(ten_years_s, "2") + at(ten_years_s + 5, "3") + at(-4, "6"))
+    (tmp_path / "b.log").write_text(at(-10, "4") + at(-8, "5") + at(-2, "7"))
+    wanted = ["1", "2", "3", "4", "5", "6", "7"]
+    assert [one.text for one in last_records(tmp_path, "", 9)] == wanted
+    assert [one.text for one in last_records(tmp_path, "", 2)] == ["6", "7"]
+    with closing(LogDirectory(tmp_path)) as logs:
+        assert [one.text for one in logs.read()] == wanted
+    heard_up_to = at(ten_years_s + 5, "").split()[0]
+    assert [one.text for one in last_records(tmp_path, "", 9, heard_up_to)][-4:] == ["4", "5", "6", "7"]
 
 
 def test_a_record_belongs_to_its_module_under_each_of_its_names() -> None:
