@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
@@ -48,7 +47,7 @@ from appmanager.provisioning.time_left import moment
 from appmanager.running import STEPS_OF, Runner
 from appmanager.runs import Runs
 from appmanager.store.disk import RealDisk
-from appmanager.store.record import Entry, Record
+from appmanager.store.record import Entry
 from appmanager.store.waiting import Waiting
 from appmanager.turns import Turns
 from gridlink.errors import GridlinkError, Refused
@@ -78,7 +77,7 @@ class Operating:
         )
         self._commands = Commands()
         self._in_order = asyncio.Lock()  # of taking commands in
-        self._record = Record(disk, layout.record)
+        self._record = self._engine.record
         self._runner = Runner(manager, protected)
         self._checks = Turns("signatures are checked")
         self._keeping = Keeping(Waiting(disk, layout.waiting), manager.log)
@@ -192,17 +191,16 @@ class Operating:
         return await in_own_thread(lambda: self._history(order))
 
     def _history(self, order: HistoryOrder) -> History:
-        verified = None
-        if order.verify:
-            last = self._record.verify()
-            verified = last.number if last is not None else 0
-        wanted = (entry for entry in self._record.entries() if order.module in ("", entry.module))
+        chain = self._record.verify() if order.verify else None
         found = []
-        for entry in deque(wanted, maxlen=max(1, min(order.last, 500))):
+        for entry in self._record.newest(max(1, min(order.last, 500)), order.module):
             fields = asdict(entry)
             del fields["before"]
             found.append(Recorded(**fields))
-        return History(tuple(found), verified)
+        if chain is None:
+            return History(tuple(found), 0 if order.verify else None)
+        first = chain.first
+        return History(tuple(found), chain.last.number - first.number + 1, begins=first.number, before=first.before)
 
     async def inventory(self, order: InventoryOrder) -> Inventory:
         """What there is, and which command ended last."""

@@ -50,7 +50,9 @@ class Engine:
         self._disk, self._layout = disk, layout
         self._limits, self._versions_kept, self._wall_s = limits, versions_kept, wall_s
         self._planner = Planner(disk, layout, protected)
-        self._journal, self._record = Journal(disk, layout), Record(disk, layout.record)
+        self._journal = Journal(disk, layout)
+        self.record = Record(disk, layout.record)
+        """To be looked into; `put_on_record` adds to it."""
         self._tools = Tools(disk, layout, host, self._journal, report)
         self._shared = asyncio.Lock()  # of what all modules have in common: the record, directories that are made
         self._at_work: set[str] = set()
@@ -75,17 +77,19 @@ class Engine:
 
     async def put_on_record(self, entry: Entry) -> None:
         """Also what others have done to modules. Raises OSError, RecordDamaged."""
-        await self._alone(lambda: self._record.append(entry))
+        await self._alone(lambda: self.record.append(entry))
 
     def recall(self, id: str) -> Outcome | None:
         """The outcome of a command that is on record. Blocks: reads the record. Raises OSError, Refused."""
-        entry = self._record.find(id)
+        entry = self.record.find(id)
         return None if entry is None else outcome_of(entry)
 
     async def _run(self, order: Order) -> Outcome:
         try:
             if order.module in await in_thread(self._journal.modules):
-                await self._alone(lambda: recover_module(self._disk, self._layout, order.module, self._wall_s()))
+                await self._alone(
+                    lambda: recover_module(self._disk, self._layout, self.record, order.module, self._wall_s())
+                )
                 if known := await in_thread(lambda: self.recall(order.id)):
                     return known  # it was this very one that had been cut off
             plan = await in_thread(lambda: self._planner.plan(order))
