@@ -81,7 +81,7 @@ class Operating:
         self._runner = Runner(manager, protected)
         self._checks = Turns("signatures are checked")
         self._keeping = Keeping(Waiting(disk, layout.waiting), manager.log)
-        self._runs = Runs(manager, self._record, self._keeping, self._engine.put_on_record)
+        self.runs = Runs(manager, self._record, self._keeping, self._engine.put_on_record)
         self._outcomes: dict[str, asyncio.Future[Ended]] = {}
         self._waited: dict[str, Order] = {}  # commands that are kept on the disk until they have ended, by their ids
         self._last: dict[str, str] = {}  # the id of the command that ended last, by module
@@ -158,7 +158,7 @@ class Operating:
         if order.dry_run:
             self._runner.check(module, word, yes)
             return Ended(order.id, module, word, "dry run", steps=STEPS_OF[word])
-        told = await self._runs.run(
+        told = await self.runs.run(
             word,
             order.id,
             module,
@@ -180,7 +180,7 @@ class Operating:
 
         known_as = order.id or secrets.token_hex(8)
         check = partial(self._manager.check_managed, name)
-        told = await self._runs.run("move", known_as, name, asker, check, do)
+        told = await self.runs.run("move", known_as, name, asker, check, do)
         ended, planned = await asyncio.shield(told), self._manager.find(name)
         if ended.end != "done" or planned is None:
             raise Refused(ended.reason or f"{name} isn't managed any more")
@@ -219,7 +219,7 @@ class Operating:
                 await self._submit(going_on(one.resume, moment()))
         for kept in await self._keeping.all():
             if kept.what == "run":
-                await self._runs.cut_off(kept.document)
+                await self.runs.cut_off(kept.document)
             else:
                 await self._resubmit(going_on(read_order(kept.document), moment()))
 
@@ -319,7 +319,7 @@ class Operating:
             return await self._engine.run(timed(order, moment()))
         except Exception as error:  # a defect of ours: whoever waits is to hear of it
             self._manager.log.exception("%s %s", order.kind, order.module)
-            return Outcome(order.id, order.module, order.kind, End.BROKEN, said(error))
+            return await self._engine.broken(order, said(error))
         finally:
             moving.discard(order.module)
 

@@ -20,7 +20,7 @@ from appmanager.provisioning.change import Change
 from appmanager.provisioning.host import Host
 from appmanager.provisioning.machine import STEPS, End, Step
 from appmanager.provisioning.outcome import Outcome, Progress, outcome_of
-from appmanager.provisioning.plan import Order, Plan, spelled
+from appmanager.provisioning.plan import Order, Plan, read, spelled
 from appmanager.provisioning.planner import Planner
 from appmanager.provisioning.recovery import VERSIONS_KEPT, change_of, recover_module
 from appmanager.store.disk import Disk
@@ -75,6 +75,21 @@ class Engine:
         """The outcome of an order that isn't carried out, on record: sent again later, it gets that."""
         return await self._ended(Outcome(order.id, order.module, order.kind, End.REFUSED, reason), order, {})
 
+    async def broken(self, order: Order, reason: str) -> Outcome:
+        """The outcome of an order that a defect of ours has cut off: `run` has raised it.
+
+        It is on record, unless a journal of it is there: then whoever mends that knows the end.
+        """
+        outcome = Outcome(order.id, order.module, order.kind, End.BROKEN, reason)
+        try:
+            if known := await in_thread(lambda: self.recall(order.id)):
+                return known  # it had ended
+            if await in_thread(lambda: self._is_journalled(order)):
+                return outcome
+            return await self._ended(outcome, order, {})
+        except Exception as error:  # noqa: BLE001 - the same defect may be in the way here: whoever waits is to hear
+            return replace(outcome, reason=f"{reason}; not on record: {said(error)}")
+
     async def put_on_record(self, entry: Entry) -> None:
         """Also what others have done to modules. Raises OSError, RecordDamaged."""
         await self._alone(lambda: self.record.append(entry))
@@ -103,6 +118,11 @@ class Engine:
         if outcome.end is not End.DONE or not said_so.reason:  # else something of it is left to be done
             await self._closed(order.module)
         return said_so
+
+    def _is_journalled(self, order: Order) -> bool:
+        """Whether what is being done to the module is that order, and not one before it that was cut off."""
+        journalled = self._journal.read(order.module)
+        return journalled is not None and read(journalled.plan).order.id == order.id
 
     def _begin(self, plan: Plan) -> None:
         try:
