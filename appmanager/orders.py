@@ -182,6 +182,13 @@ class StoreAt(Struct, frozen=True):
     domain: str
 
 
+class StoreKept(Struct, frozen=True):
+    """Whether the site's store has something, or may have it: it runs, or is another node's. `node`: that runs it."""
+
+    node: str
+    kept: bool
+
+
 class InventoryOrder(Struct, frozen=True):
     """What there is of these modules, and of all others if `others`."""
 
