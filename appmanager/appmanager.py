@@ -85,11 +85,13 @@ class AppManager(Children):
             from appmanager.mending import mended  # noqa: PLC0415 - after a power cut
 
             self._recovered, self._resumes = await mended(self.layout(), self._link), True
+        self._mended.set()
         self._planned = read_plan(managed, self._policy)
         self._planned = [apart(planned, self._users, self._policy.processes) for planned in self._planned]
         if not self._planned and not is_provisioned(managed):
             self._link.close()
             raise ManagedDirectoryInvalid(f"{self.config.managed} holds no bundle")
+        self._offences.put_on_record(self.config.offences)
         self.tasks.spawn(self._bring_up(), name="bring up")
         self.tasks.spawn(keep_told(self._states, self._link.status), name="telling")
 
@@ -122,10 +124,16 @@ class AppManager(Children):
         if order.name in self.moving:
             raise Refused(f"{order.name} is on its way already: wait until it is RUNNING, then move it again")
         self.moving.add(order.name)
+        who = f"watchdog of {message().source}"
         try:
-            return await self.moved(order)
+            managed = await self.moved(order)
+        except (GridlinkError, OSError) as error:  # a TimeoutError is one
+            self.moved_unasked(order.name, order.reason, who, str(error))
+            raise
         finally:
             self.moving.discard(order.name)
+        self.moved_unasked(order.name, order.reason, who)
+        return managed
 
     def _is_ours(self, order: MoveOrder) -> bool:
         """Whether a NodeManager asks that this AppManager has started: those move what hangs, and sign nothing."""

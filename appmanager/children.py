@@ -42,6 +42,7 @@ class Children(Operated):
         self._policy = Policy()
         self._offences = Offences(self)
         self._users: Mapping[str, str] = {}  # of the operating system, by module
+        self._mended = asyncio.Event()  # what a former AppManager was doing is finished: the record is ours
         self.moving: set[str] = set()  # modules that something is being done to
         self.operators: tuple[Operator, ...] = ()  # who may have software changed; none: anyone
         self.transfer_bytes_per_s = 0.0  # of bundles from a store; 0: as fast as it goes
@@ -144,6 +145,17 @@ class Children(Operated):
         if planned is not None:
             await self._announce(planned, state, reason)
 
+    def moved_unasked(self, module: str, why: str, who: str, failed: str = "") -> None:
+        """Has a move put on record that nobody has commanded, and why it `failed` if it has. `who` had it done.
+
+        Afterwards: a disk that is slow, or has died, must not keep a module that hangs where it is.
+        """
+        self.tasks.spawn(self._on_record(module, why, who, failed), name=f"record of {module}")
+
+    async def _on_record(self, module: str, why: str, who: str, failed: str) -> None:
+        await self._mended.wait()
+        await (await self.operating()).runs.done_unasked("move", module, why, who, failed)
+
     def _states(self) -> Sequence[tuple[str, State]]:
         return [(planned.name, self._state(planned.name, planned.refused)[0]) for planned in self._planned]
 
@@ -204,26 +216,31 @@ class Children(Operated):
     def _logs(self) -> Path:
         return Path(self.config.managed) / ".gridlink" / "logs"
 
-    def take_out(self, name: str, why: str) -> None:
-        """A bundle of ours runs in mode fork from now on: it has ended the process of its NodeManager."""
+    def take_out(self, name: str, why: str) -> bool:
+        """A bundle of ours runs in mode fork from now on: it has ended the process of its NodeManager.
+
+        Returns whether that is new.
+        """
         planned, child = self.find(name), self._children.get(name)
         if planned is None or planned.mode != "node":
-            return
+            return False
         if child is not None:
             child.cancel()
         self._policy = structs.replace(self._policy, moved={**self._policy.moved, name: why})
         self.put(as_moved(planned, why))
         self._start(as_moved(planned, why), {})
+        return True
 
-    def take_in(self, planned: Planned) -> None:
+    def take_in(self, planned: Planned) -> bool:
         """Starts a bundle that lies in a NodeManager's own directory in a process of its own: it has ended that one's.
 
-        It is none of the managed directory's: commands don't know it.
+        It is none of the managed directory's: commands don't know it. Returns whether it was started.
         """
         if planned.name in self._children or self.find(planned.name) is not None:
             self.log.error("%s of %s does not run: a bundle of that name runs here", planned.name, planned.within)
-            return
+            return False
         self._start(planned, {})
+        return True
 
     def _offended(self, offence: Offence) -> None:
         self._offences.heard(offence)

@@ -7,10 +7,11 @@ runs until the node ends; which node that is, the site file says, or it is the o
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appmanager.orders import StoreAt
+from appmanager.orders import StoreAt, StoreKept
 from gridlink.bus.durable.settings import DOMAIN
 from gridlink.errors import ConfigInvalid, Refused, ServerUnreachable, StoreUnavailable, TrustInvalid
 from gridlink.node.leaf import (
@@ -18,6 +19,7 @@ from gridlink.node.leaf import (
     plan_leaf,
     read_place,
     running_configuration,
+    store_directory,
     unnamed,
     write_leaf_file,
 )
@@ -59,14 +61,7 @@ class DurableStore:
         Raises Refused: this site has none of its own, or its settings are wrong; StoreUnavailable: it doesn't start.
         Cancelled, it is started all the same.
         """
-        place = read_place(self._state)
-        if place is None:
-            raise Refused(
-                "the bus of this node isn't its own (--nats, --bus local): the nats-server that was given needs "
-                f"JetStream with the domain {DOMAIN}, itself or by a leaf"
-            )
-        if not place.store:
-            raise Refused(str(unnamed(self._site_file, "a transfer")))
+        place = self._place()
         if place.store == place.node:
             self._start(place, anew=True)
             try:
@@ -78,6 +73,27 @@ class DurableStore:
                     f"{configuration_file(self._state).with_name('nats-server.log')}"
                 ) from error
         return StoreAt(place.store, DOMAIN)
+
+    def kept(self) -> StoreKept:
+        """Whether the store has something, or may have it; it isn't started. Raises Refused, as `started`, and OSError.
+
+        A store that is started and given nothing has directories alone.
+        """
+        place, directory = self._place(), store_directory(self._state)
+        asked_for = place.store != place.node or bool(running_configuration(self._state))
+        return StoreKept(place.store, asked_for or _has_files(directory))
+
+    def _place(self) -> StorePlace:
+        """Where this site's own store is to run. Raises Refused: it has none."""
+        place = read_place(self._state)
+        if place is None:
+            raise Refused(
+                "the bus of this node isn't its own (--nats, --bus local): the nats-server that was given needs "
+                f"JetStream with the domain {DOMAIN}, itself or by a leaf"
+            )
+        if not place.store:
+            raise Refused(str(unnamed(self._site_file, "a transfer")))
+        return place
 
     def _start(self, place: StorePlace, *, anew: bool) -> None:
         """Has it run. `anew`: with what site.json says now, else as it runs."""
@@ -94,3 +110,12 @@ class DurableStore:
                               "start it again")  # fmt: skip
             changed = write_leaf_file(self._state, plan, place)
         self._link.start_store(anew=bool(running) and changed)
+
+
+def _has_files(directory: Path) -> bool:
+    """Whether there is anything but directories. Raises OSError: it can't be told."""
+
+    def refused(error: OSError) -> None:
+        raise error
+
+    return directory.exists() and any(files for _, _, files in os.walk(directory, onerror=refused))

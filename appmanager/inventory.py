@@ -63,5 +63,4 @@ def _read(
             )
         )
     told = {*order.modules, *(one.name for one in found)}
-    last = {entry.module: entry.id for entry in record.entries() if entry.module in told}
-    return Inventory(tuple(found), last)
+    return Inventory(tuple(found), record.latest(told))

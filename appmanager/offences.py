@@ -73,10 +73,22 @@ class Offences:
             return
         if self._is_inside(offence):
             adopted = self._adopted(offence)
-            if adopted is not None:
-                self._manager.take_in(adopted)
-        elif self._manager.find(offence.module) is not None:
-            self._manager.take_out(offence.module, offence.why)
+            moved = adopted is not None and self._manager.take_in(adopted)
+        else:
+            moved = self._manager.take_out(offence.module, offence.why)
+        if moved:
+            self._put_on_record(offence, "")
+
+    def put_on_record(self, before: Iterable[Offence]) -> None:
+        """The moves that come of what was before us, once the bundles are planned."""
+        for one in before:
+            planned = self._manager.find(one.module)
+            if one.moves:
+                self._put_on_record(one, planned.refused if planned is not None else "")
+
+    def _put_on_record(self, offence: Offence, failed: str) -> None:
+        who = f"guardian of {self._manager.hosting.node}"
+        self._manager.moved_unasked(offence.module, offence.why, who, failed)
 
     def _is_inside(self, offence: Offence) -> bool:
         return Path(offence.directory).is_relative_to(Path(self._manager.config.managed) / offence.host)

@@ -20,6 +20,7 @@ from appmanager.orders import (
     RollbackOrder,
     RunOrder,
     StoreAt,
+    StoreKept,
     UninstallOrder,
     Word,
 )
@@ -116,6 +117,12 @@ class Operated(Module[Config]):
         """Has the site's store started, if it doesn't run yet, and says where it is: see DurableStore.started."""
         self._check_asked()
         return await self.durable_store().started()
+
+    @request("storeKept")
+    async def store_kept(self) -> StoreKept:
+        """Whether the site's store has something: who only looks need not have it started. See DurableStore.kept."""
+        self._check_asked()
+        return self.durable_store().kept()
 
     @request("inventory")
     async def inventory(self, order: InventoryOrder) -> Inventory:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
@@ -48,7 +47,7 @@ from appmanager.provisioning.time_left import moment
 from appmanager.running import STEPS_OF, Runner
 from appmanager.runs import Runs
 from appmanager.store.disk import RealDisk
-from appmanager.store.record import Entry, Record
+from appmanager.store.record import Entry
 from appmanager.store.waiting import Waiting
 from appmanager.turns import Turns
 from gridlink.errors import GridlinkError, Refused
@@ -78,11 +77,11 @@ class Operating:
         )
         self._commands = Commands()
         self._in_order = asyncio.Lock()  # of taking commands in
-        self._record = Record(disk, layout.record)
+        self._record = self._engine.record
         self._runner = Runner(manager, protected)
         self._checks = Turns("signatures are checked")
         self._keeping = Keeping(Waiting(disk, layout.waiting), manager.log)
-        self._runs = Runs(manager, self._record, self._keeping, self._engine.put_on_record)
+        self.runs = Runs(manager, self._record, self._keeping, self._engine.put_on_record)
         self._outcomes: dict[str, asyncio.Future[Ended]] = {}
         self._waited: dict[str, Order] = {}  # commands that are kept on the disk until they have ended, by their ids
         self._last: dict[str, str] = {}  # the id of the command that ended last, by module
@@ -159,7 +158,7 @@ class Operating:
         if order.dry_run:
             self._runner.check(module, word, yes)
             return Ended(order.id, module, word, "dry run", steps=STEPS_OF[word])
-        told = await self._runs.run(
+        told = await self.runs.run(
             word,
             order.id,
             module,
@@ -181,7 +180,7 @@ class Operating:
 
         known_as = order.id or secrets.token_hex(8)
         check = partial(self._manager.check_managed, name)
-        told = await self._runs.run("move", known_as, name, asker, check, do)
+        told = await self.runs.run("move", known_as, name, asker, check, do)
         ended, planned = await asyncio.shield(told), self._manager.find(name)
         if ended.end != "done" or planned is None:
             raise Refused(ended.reason or f"{name} isn't managed any more")
@@ -192,17 +191,16 @@ class Operating:
         return await in_own_thread(lambda: self._history(order))
 
     def _history(self, order: HistoryOrder) -> History:
-        verified = None
-        if order.verify:
-            last = self._record.verify()
-            verified = last.number if last is not None else 0
-        wanted = (entry for entry in self._record.entries() if order.module in ("", entry.module))
+        chain = self._record.verify() if order.verify else None
         found = []
-        for entry in deque(wanted, maxlen=max(1, min(order.last, 500))):
+        for entry in self._record.newest(max(1, min(order.last, 500)), order.module):
             fields = asdict(entry)
             del fields["before"]
             found.append(Recorded(**fields))
-        return History(tuple(found), verified)
+        if chain is None:
+            return History(tuple(found), 0 if order.verify else None)
+        first = chain.first
+        return History(tuple(found), chain.last.number - first.number + 1, begins=first.number, before=first.before)
 
     async def inventory(self, order: InventoryOrder) -> Inventory:
         """What there is, and which command ended last."""
@@ -221,7 +219,7 @@ class Operating:
                 await self._submit(going_on(one.resume, moment()))
         for kept in await self._keeping.all():
             if kept.what == "run":
-                await self._runs.cut_off(kept.document)
+                await self.runs.cut_off(kept.document)
             else:
                 await self._resubmit(going_on(read_order(kept.document), moment()))
 
@@ -321,7 +319,7 @@ class Operating:
             return await self._engine.run(timed(order, moment()))
         except Exception as error:  # a defect of ours: whoever waits is to hear of it
             self._manager.log.exception("%s %s", order.kind, order.module)
-            return Outcome(order.id, order.module, order.kind, End.BROKEN, said(error))
+            return await self._engine.broken(order, said(error))
         finally:
             moving.discard(order.module)
 

@@ -163,10 +163,16 @@ class Recorded(Struct, frozen=True):
 
 
 class History(Struct, frozen=True):
-    """The record. `verified`: how many entries were found unchanged; None where nobody asked."""
+    """The record. `verified`: how many entries were found unchanged; None where nobody asked.
+
+    `begins`, `before`: the number of the first of those, and the hash that it names: more than 1 where older ones were
+    dropped, since the record was full.
+    """
 
     entries: tuple[Recorded, ...]
     verified: int | None = None
+    begins: int = 1
+    before: str = ""
 
 
 class StoreAt(Struct, frozen=True):
@@ -174,6 +180,13 @@ class StoreAt(Struct, frozen=True):
 
     node: str
     domain: str
+
+
+class StoreKept(Struct, frozen=True):
+    """Whether the site's store has something, or may have it: it runs, or is another node's. `node`: that runs it."""
+
+    node: str
+    kept: bool
 
 
 class InventoryOrder(Struct, frozen=True):

@@ -6,6 +6,7 @@ One that was cut off by the end of its node is not done again: what it asked for
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -105,6 +106,11 @@ class Runs:
         unrecorded = await self._on_record(entry)
         ended = _ended(entry, word)
         told.set_result(structs.replace(ended, reason="; ".join(filter(None, (entry.reason, unrecorded)))))
+
+    async def done_unasked(self, word: Word, module: str, why: str, who: str, failed: str) -> None:
+        """Puts on record what was done to a module though nobody has commanded it, and why it `failed` if it has."""
+        outcome, reason = ("refused", f"{why}; {failed}") if failed else ("done", why)
+        await self._on_record(Entry(secrets.token_hex(8), word, module, outcome, reason, who))
 
     async def cut_off(self, document: dict[str, Any]) -> None:
         """Puts on record what a former AppManager had begun, if it had not."""

@@ -20,7 +20,7 @@ from appmanager.provisioning.change import Change
 from appmanager.provisioning.host import Host
 from appmanager.provisioning.machine import STEPS, End, Step
 from appmanager.provisioning.outcome import Outcome, Progress, outcome_of
-from appmanager.provisioning.plan import Order, Plan, spelled
+from appmanager.provisioning.plan import Order, Plan, read, spelled
 from appmanager.provisioning.planner import Planner
 from appmanager.provisioning.recovery import VERSIONS_KEPT, change_of, recover_module
 from appmanager.store.disk import Disk
@@ -50,7 +50,9 @@ class Engine:
         self._disk, self._layout = disk, layout
         self._limits, self._versions_kept, self._wall_s = limits, versions_kept, wall_s
         self._planner = Planner(disk, layout, protected)
-        self._journal, self._record = Journal(disk, layout), Record(disk, layout.record)
+        self._journal = Journal(disk, layout)
+        self.record = Record(disk, layout.record)
+        """To be looked into; `put_on_record` adds to it."""
         self._tools = Tools(disk, layout, host, self._journal, report)
         self._shared = asyncio.Lock()  # of what all modules have in common: the record, directories that are made
         self._at_work: set[str] = set()
@@ -73,19 +75,36 @@ class Engine:
         """The outcome of an order that isn't carried out, on record: sent again later, it gets that."""
         return await self._ended(Outcome(order.id, order.module, order.kind, End.REFUSED, reason), order, {})
 
+    async def broken(self, order: Order, reason: str) -> Outcome:
+        """The outcome of an order that a defect of ours has cut off: `run` has raised it.
+
+        It is on record, unless a journal of it is there: then whoever mends that knows the end.
+        """
+        outcome = Outcome(order.id, order.module, order.kind, End.BROKEN, reason)
+        try:
+            if known := await in_thread(lambda: self.recall(order.id)):
+                return known  # it had ended
+            if await in_thread(lambda: self._is_journalled(order)):
+                return outcome
+            return await self._ended(outcome, order, {})
+        except Exception as error:  # noqa: BLE001 - the same defect may be in the way here: whoever waits is to hear
+            return replace(outcome, reason=f"{reason}; not on record: {said(error)}")
+
     async def put_on_record(self, entry: Entry) -> None:
         """Also what others have done to modules. Raises OSError, RecordDamaged."""
-        await self._alone(lambda: self._record.append(entry))
+        await self._alone(lambda: self.record.append(entry))
 
     def recall(self, id: str) -> Outcome | None:
         """The outcome of a command that is on record. Blocks: reads the record. Raises OSError, Refused."""
-        entry = self._record.find(id)
+        entry = self.record.find(id)
         return None if entry is None else outcome_of(entry)
 
     async def _run(self, order: Order) -> Outcome:
         try:
             if order.module in await in_thread(self._journal.modules):
-                await self._alone(lambda: recover_module(self._disk, self._layout, order.module, self._wall_s()))
+                await self._alone(
+                    lambda: recover_module(self._disk, self._layout, self.record, order.module, self._wall_s())
+                )
                 if known := await in_thread(lambda: self.recall(order.id)):
                     return known  # it was this very one that had been cut off
             plan = await in_thread(lambda: self._planner.plan(order))
@@ -99,6 +118,11 @@ class Engine:
         if outcome.end is not End.DONE or not said_so.reason:  # else something of it is left to be done
             await self._closed(order.module)
         return said_so
+
+    def _is_journalled(self, order: Order) -> bool:
+        """Whether what is being done to the module is that order, and not one before it that was cut off."""
+        journalled = self._journal.read(order.module)
+        return journalled is not None and read(journalled.plan).order.id == order.id
 
     def _begin(self, plan: Plan) -> None:
         try:

@@ -50,11 +50,11 @@ def recover(disk: Disk, layout: Layout, at_s: float) -> list[Recovered]:
 
     What the disk refuses is an outcome too (BROKEN, with the reason): the other modules are to run.
     """
-    journal = Journal(disk, layout)
+    journal, record = Journal(disk, layout), Record(disk, layout.record)
     found = []
     for module in journal.modules():
         try:
-            recovered = recover_module(disk, layout, module, at_s)
+            recovered = recover_module(disk, layout, record, module, at_s)
         except (OSError, GridlinkError) as error:
             outcome = Outcome("", module, Kind.UPDATE, End.BROKEN, f"it can't be mended at this start: {error}")
             recovered = Recovered(outcome)
@@ -63,7 +63,7 @@ def recover(disk: Disk, layout: Layout, at_s: float) -> list[Recovered]:
     return found
 
 
-def recover_module(disk: Disk, layout: Layout, module: str, at_s: float) -> Recovered | None:
+def recover_module(disk: Disk, layout: Layout, record: Record, module: str, at_s: float) -> Recovered | None:
     """Mends one module; None where there is nothing to say. Raises OSError, RecordDamaged: not mended."""
     journal = Journal(disk, layout)
     journalled = journal.read(module)
@@ -90,7 +90,7 @@ def recover_module(disk: Disk, layout: Layout, module: str, at_s: float) -> Reco
         why = f"it was cut off in its step {last.value!r}: the old version is in place"
         outcome = _outcome(plan, End.REFUSED if untouched else End.ROLLED_BACK, why, last)
     order = plan.order
-    Record(disk, layout.record).append(
+    record.append(
         Entry(
             order.id,
             order.kind,

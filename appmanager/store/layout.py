@@ -11,7 +11,8 @@ managed/
       000001/ bundle/ state version.json
     accepted/voltage_guard.json the configuration that it took last
     states/voltage_guard        its checkpoint
-    record                      every command and its outcome
+    record                      every command and its outcome, the newest
+    record.00000001             the same, the older ones: see appmanager.store.segments
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Layout:
 
     @property
     def record(self) -> Path:
-        """The record of all commands."""
+        """The record of all commands: its newest file."""
         return self.own / "record"
 
     @property

@@ -16,6 +16,7 @@ from gridlink.bus.mqtt import MqttSettings
 from gridlink.bus.server import LOOPBACK
 from gridlink.codec import dumps
 
+STORE_DIRECTORY = "store"  # in that of its files
 _LEAFNODES = "leafnodes {\n"
 
 
@@ -54,7 +55,7 @@ def leaf_configuration(
         f'  remotes: [ {{ url: "nats-leaf://{mqtt.STORE}:{password}@{LOOPBACK}:{port}", compression: off\n'
         f"    deny_exports: {_quoted(kept_in(site, mqtt_settings is not None))} }} ]\n}}",
         "jetstream {\n"
-        f"  store_dir: {_quoted(f'{directory}/store')}\n  domain: {DOMAIN}\n"
+        f"  store_dir: {_quoted(f'{directory}/{STORE_DIRECTORY}')}\n  domain: {DOMAIN}\n"
         f"  max_memory_store: {int(settings.max_memory_mib * MIB)}\n"
         f"  max_file_store: {int(settings.max_file_mib * MIB)}\n"
         f'  sync_interval: "{settings.sync_s:g}s"\n}}',

@@ -83,8 +83,10 @@ async def _asked(site: Session, order: dict[str, Any]) -> History:
 
 
 def _documents(found: History) -> list[dict[str, Any]]:
-    verified = [] if found.verified is None else [{"verified": found.verified}]
-    return [msgspec.to_builtins(entry) for entry in found.entries] + verified
+    entries = [msgspec.to_builtins(entry) for entry in found.entries]
+    if found.verified is None:
+        return entries
+    return [*entries, {"verified": found.verified, "begins": found.begins, "before": found.before}]
 
 
 def _rows(found: History) -> list[list[str]]:
@@ -95,7 +97,13 @@ def _rows(found: History) -> list[list[str]]:
 
 
 def _verified(found: History) -> str:
-    return f"verified: {found.verified} entries are as they were written"
+    told = f"verified: {found.verified} entries are as they were written"
+    if found.begins == 1:
+        return told
+    return (
+        f"{told}; the chain begins at entry {found.begins}, whose `before` is {found.before}: the older ones were "
+        "dropped, since the record is full"
+    )
 
 
 def _time(at_s: float) -> str:

@@ -37,7 +37,7 @@ async def _store(options: Options, name: str, version: str, remove: bool, as_jso
     async with session(options) as site:
         there = [
             (store, one)
-            for store in await stores(site)
+            for store in await stores(site, looks=True)
             for one in await listed(store.jetstream, site.where.site, store.domain)
         ]
         wanted = [(at, one) for at, one in there if name in ("", one.name) and version in ("", one.version)]

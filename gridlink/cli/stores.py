@@ -6,7 +6,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from appmanager.orders import StoreAt
+from appmanager.orders import StoreAt, StoreKept
 from appmanager.packed.versions import precedence
 from appmanager.transfer.listing import Listed, listed, missing
 from gridlink.bus.durable.jetstream import JetStream
@@ -37,12 +37,15 @@ class NoStore(GridlinkError):
     code = 503
 
 
-async def stores(site: Session) -> list[Reached]:
+async def stores(site: Session, *, looks: bool = False) -> list[Reached]:
     """Those that answer, the one first that a bundle is put into: the control centre's at the centre, else the site's.
 
-    Where none does, the site's own is started. Raises NoStore, with what was said and what to do.
+    Where none does, the site's own is started; not for one who only `looks` where that has nothing: then there is none.
+    Raises NoStore, with what was said and what to do.
     """
     found, said = await _answering(site)
+    if not found and looks and await _keeps_nothing(site):
+        return []
     if not found:
         said += await _started(site)
         by_s = time.monotonic() + STARTS_WITHIN_S
@@ -71,6 +74,22 @@ async def _answering(site: Session) -> tuple[list[Reached], list[str]]:
     return found, said
 
 
+async def _keeps_nothing(site: Session) -> bool:
+    """Whether the machine that is to run the site's own store says that it has nothing; no where that can't be told."""
+    managers = [one.instance for one in site.registry.find(role="appmanager")]
+    if not managers:
+        return False
+    sender = await ready(site)
+    try:
+        found = await sender.request(managers[0], "storeKept", reply=StoreKept, timeout_s=ANSWERS_WITHIN_S)
+        there = f"appmanager@{found.node}"
+        if there in managers and there != managers[0]:
+            found = await sender.request(there, "storeKept", reply=StoreKept, timeout_s=ANSWERS_WITHIN_S)
+    except GridlinkError:  # an older AppManager, or a site without a store: whoever starts it is told why
+        return False
+    return not found.kept
+
+
 async def _started(site: Session) -> list[str]:
     """Has the site's own store started, by the AppManager of the machine that is to run it; why it isn't, else."""
     managers = [one.instance for one in site.registry.find(role="appmanager")]
@@ -90,7 +109,7 @@ async def _started(site: Session) -> list[str]:
 async def newest(site: Session, name: str, version: str = "") -> Listed:
     """The bundle of that name that a store has whole: of the version, or of the highest. Raises NoStore, Refused."""
     there: list[tuple[Reached, Listed]] = []
-    for store in await stores(site):
+    for store in await stores(site, looks=True):
         there += [(store, one) for one in await listed(store.jetstream, site.where.site, store.domain, name)]
     wanted = [pair for pair in there if version in ("", pair[1].version)]
     for store, one in sorted(wanted, key=lambda pair: precedence(pair[1].version), reverse=True):

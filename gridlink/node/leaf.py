@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gridlink.bus.cluster import is_loopback
 from gridlink.bus.durable.settings import JetStreamSettings
-from gridlink.bus.leaf import leaf_configuration
+from gridlink.bus.leaf import STORE_DIRECTORY, leaf_configuration
 from gridlink.bus.mqtt import MqttSettings, check
 from gridlink.bus.server import LOOPBACK
 from gridlink.codec import dumps
@@ -96,6 +96,11 @@ def _document(site_file: Path) -> SiteDocument:
 def configuration_file(state: Path) -> Path:
     """The store's configuration, of a node whose own files are in `state`; it is there where the store is to run."""
     return state / CONFIGURATION
+
+
+def store_directory(state: Path) -> Path:
+    """What the store keeps, of a node whose own files are in `state`."""
+    return configuration_file(state).parent / STORE_DIRECTORY
 
 
 def write_place(state: Path, place: StorePlace | None) -> None:

@@ -25,6 +25,8 @@ from gridlink.message import Message
 from gridlink.node.process import open_bus
 from gridlink.testing import eventually
 from tests.acceptance.running import Running, bundle, good, running
+from tests.acceptance.test_history import only_entry
+from tests.acceptance.test_signed_commands import recorded
 from tests.gridlink.conftest import require_nats_server
 
 CRASHER = (
@@ -310,6 +312,10 @@ async def test_in_a_nodemanagers_own_process_the_offender_goes_to_fork_too(manag
         await eventually(lambda: reports.heard)
         assert (reports.heard[-1]["module"], reports.heard[-1]["instance"].endswith("-node2")) == ("crasher", True)
 
+        move = await only_entry(managed)
+        assert (move["kind"], move["module"], move["outcome"]) == ("move", "crasher", "done")
+        assert move["who"] == f"guardian of {node.file['node']}"
+
         os.kill(appmanagers_node, 9)  # the next AppManager finds it so
         await eventually(lambda: node.file["pids"]["node"] != appmanagers_node, timeout_s=10)
 
@@ -320,6 +326,7 @@ async def test_in_a_nodemanagers_own_process_the_offender_goes_to_fork_too(manag
 
         await eventually(is_as_it_was, timeout_s=20)
         assert await counted(node) == 3
+        assert await recorded(managed) == [move]
         assert node.stop() == 0
 
 

@@ -19,7 +19,7 @@ from gridlink.errors import Refused
 from gridlink.node.leaf import StorePlace, free_port, write_place
 from gridlink.testing import eventually
 from tests.acceptance.running import Running, bundle, good, running
-from tests.acceptance.test_provisioning import done
+from tests.acceptance.test_provisioning import done, gridlink, packed
 from tests.gridlink.conftest import require_nats_server
 from tests.integration.durable_site import SINK, SOURCE, DurableSite
 from tests.integration.test_mqtt import client
@@ -92,6 +92,31 @@ async def test_the_store_is_started_for_whoever_asks_and_once(managed: Path) -> 
         assert node.file["pids"]["jetstream_server"] == store
         with pytest.raises(Refused, match="send this to appmanager@"):
             await node.sender.request("appmanager", "startStore")
+
+
+async def test_who_only_looks_into_a_store_that_has_nothing_does_not_start_it(managed: Path) -> None:
+    """On a board it is 13 MiB until the node ends. What lies there is shown all the same."""
+    file = await packed(managed.parent, "1.0.0")
+    async with running(managed) as node:
+        await node.all_running("plain")
+        assert json.loads(await done(managed, "store", "--json")) == {"bundles": []}
+        for words in (("install", "counter", "--dry-run"), ("store", "counter", "--remove")):
+            status, _, error = await gridlink(managed, *words)
+            assert status == 1
+            assert "in a store of site site" in error
+        assert "jetstream_server" not in node.file["pids"]
+        assert (await start_store(node))["domain"] == "gridlink"
+        assert json.loads(await done(managed, "store", "--json")) == {"bundles": []}
+    async with running(managed) as node:  # it was started, and was given nothing
+        await node.all_running("plain")
+        assert json.loads(await done(managed, "store", "--json")) == {"bundles": []}
+        assert "jetstream_server" not in node.file["pids"]
+        await done(managed, "install", file, "--via", "store")
+    async with running(managed) as node:
+        await node.all_running("plain", "counter")
+        (listed,) = json.loads(await done(managed, "store", "--json"))["bundles"]
+        assert listed["name"] == "counter"
+        assert "jetstream_server" in node.file["pids"]
 
 
 async def test_a_site_file_that_asks_for_mqtt_meanwhile_is_heeded_when_the_store_is_asked_for(managed: Path) -> None:

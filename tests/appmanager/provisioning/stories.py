@@ -90,14 +90,14 @@ def is_new(found: SimulatedDisk, recovered: list[Recovered], it: Story, where: s
         assert not left, f"{where}: left in {name}: {left}"
     if not place:
         assert "lamp.json" not in found.tree(LAYOUT.own / "accepted"), f"{where}: its configuration is left"
-    last = Record(found, LAYOUT.record).verify()
+    chain = Record(found, LAYOUT.record).verify()
     outcomes = [one.outcome for one in recovered if one.outcome is not None]
     assert len(outcomes) <= 1
     for outcome in outcomes:
         assert outcome.end is not End.BROKEN, f"{where}: {outcome}"
         assert (outcome.end is End.DONE) == new, f"{where}: {outcome}"
-        assert last is not None, where
-        assert (last.id, last.outcome) == ("x", outcome.end), where
+        assert chain is not None, where
+        assert (chain.last.id, chain.last.outcome) == ("x", outcome.end), where
     for kept in Versions(found, LAYOUT).kept("lamp"):
         assert found.kind(LAYOUT.version("lamp", kept.number) / "bundle" / "lamp" / "__init__.py"), where
     return new

@@ -42,8 +42,9 @@ async def test_a_command_that_goes_well_says_what_it_does_and_is_on_record(kind:
     assert tuple(progress.step for progress in seen) == STEPS[kind]
     assert [progress.percent for progress in seen] == sorted(progress.percent for progress in seen)
     assert is_new(it.disk, [], it, "at the end")
-    last = Record(it.disk, LAYOUT.record).verify()
-    assert last is not None
+    chain = Record(it.disk, LAYOUT.record).verify()
+    assert chain is not None
+    last = chain.last
     assert (last.id, last.kind, last.module, last.outcome, last.at_s) == ("x", kind, "lamp", "done", 5.0)
     assert ("lamp" in host.running) == (kind is not Kind.UNINSTALL)
 
@@ -160,9 +161,9 @@ async def test_two_modules_are_installed_at_the_same_time(tmp_path: Path, bundle
         engine.run(Order("2", Kind.INSTALL, "meter", digest=digest)),
     )
     assert [outcome.end for outcome in outcomes] == [End.DONE, End.DONE]
-    last = Record(host.disk, layout.record).verify()
-    assert last is not None
-    assert last.number == 2
+    chain = Record(host.disk, layout.record).verify()
+    assert chain is not None
+    assert chain.last.number == 2
     assert set(host.running) == {"lamp", "meter"}
 
 
@@ -205,9 +206,9 @@ async def test_what_can_not_be_begun_is_refused_with_the_reason(order: Order, wh
     assert outcome.end is End.REFUSED
     assert why in outcome.reason
     assert it.disk.tree(PLACE) == it.old[0]
-    last = Record(it.disk, LAYOUT.record).verify()
-    assert last is not None
-    assert (last.id, last.outcome, last.reason) == ("a", "refused", outcome.reason)
+    chain = Record(it.disk, LAYOUT.record).verify()
+    assert chain is not None
+    assert (chain.last.id, chain.last.outcome, chain.last.reason) == ("a", "refused", outcome.reason)
 
 
 async def test_what_a_command_would_do_can_be_asked_and_what_it_did(bundles: Bundles) -> None:

@@ -15,7 +15,7 @@ from appmanager.store import record as store_record
 from appmanager.store.disk import RealDisk
 from appmanager.store.record import (
     BEGIN,
-    MAX_LINE_BYTES,
+    Chain,
     Entry,
     EntryTooLong,
     Record,
@@ -23,6 +23,7 @@ from appmanager.store.record import (
     sealed,
     spelled,
 )
+from appmanager.store.segments import MAX_LINE_BYTES
 from tests.appmanager.provisioning.simulated_disk import SimulatedDisk
 
 PATH = Path("/own/record")
@@ -31,6 +32,13 @@ PATH = Path("/own/record")
 def entry(number: int) -> Entry:
     """A command."""
     return Entry(f"c{number}", "update", "lamp", "done", who="UABC", digests={"to": "d"}, at_s=float(number))
+
+
+def _verified(record: Record) -> tuple[int, int]:
+    """From which entry to which."""
+    chain = record.verify()
+    assert chain is not None
+    return chain.first.number, chain.last.number
 
 
 @pytest.fixture
@@ -48,7 +56,7 @@ def test_entries_are_chained(record: Record) -> None:
     assert [one.number for one in found] == [1, 2, 3, 4, 5]
     assert found[0].before == BEGIN
     assert [one.before for one in found[1:]] == [one.hash for one in found[:-1]]
-    assert record.verify() == found[-1]
+    assert record.verify() == Chain(found[0], found[-1])
     assert record.find("c2") == found[2]
     assert record.find("none") is None
 
@@ -88,11 +96,9 @@ def test_a_last_line_that_was_torn_is_cut_off(record: Record, tmp_path: Path) ->
     """It was never acknowledged; the next entry must not be glued to it."""
     with (tmp_path / "record").open("ab") as file:
         file.write(b'{"id": "c9", "kin')
-    last = record.verify()
-    assert last is not None
-    assert last.number == 5
+    assert _verified(record) == (1, 5)
     assert record.append(entry(5)).number == 6
-    assert Record(RealDisk(), tmp_path / "record").verify() == list(record.entries())[-1]
+    assert _verified(Record(RealDisk(), tmp_path / "record")) == (1, 6)
 
 
 def test_damage_in_the_middle_stops_it_from_going_on(record: Record, tmp_path: Path) -> None:
@@ -153,9 +159,7 @@ def test_a_reason_of_any_length_is_cut_and_its_entry_stays(record: Record, reaso
     record.append(replace(entry(5), reason=reason))
     record.append(entry(6))
     assert [one.id for one in record.entries()][-2:] == ["c5", "c6"]
-    last = record.verify()
-    assert last is not None
-    assert last.number == 7
+    assert _verified(record) == (1, 7)
     found = record.find("c5")
     assert found is not None
     assert found.reason[0] == reason[0]
