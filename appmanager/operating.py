@@ -94,8 +94,8 @@ class Operating:
     async def bundle(self, word: Word, order: BundleOrder) -> Ended:
         """Install, update."""
         asker = await self._asker(word, order)
-        more = {"digest": order.digest, "source": order.source, "older": order.older}
-        known = _known(Kind(word), order, asker, config=order.config, settings=order.settings, **more)
+        fields = ("digest", "source", "config", "settings", "older", "mode", "into")
+        known = _known(Kind(word), order, asker, **{name: getattr(order, name) for name in fields})
         return await self._ask(known, order.dry_run)
 
     async def configure(self, order: ConfigureOrder) -> Ended:

@@ -36,7 +36,7 @@ class BundleOrder(Struct, frozen=True):
 
     `settings`: values in its config.json, by dotted names; `config`: a document in its place. `older`: also where a
     newer version runs. `dry_run`: says what would be done or refused, and changes nothing; then `source` may be empty:
-    the bundle isn't here yet.
+    the bundle isn't here yet. `mode`, `into`: of an install, where it runs from then on, as for `move`; empty: as ever.
     """
 
     id: Id
@@ -46,6 +46,8 @@ class BundleOrder(Struct, frozen=True):
     settings: dict[str, Any] | None = None
     config: dict[str, Any] | None = None
     older: bool = False
+    mode: Literal["", "node", "fork", "process"] = ""
+    into: Annotated[str, msgspec.Meta(max_length=64)] = ""
     who: Who = ""
     expires_s: float = EXPIRES_S
     dry_run: bool = False
