@@ -85,6 +85,8 @@ class AppManager(Children):
             from appmanager.mending import mended  # noqa: PLC0415 - after a power cut
 
             self._recovered, self._resumes = await mended(self.layout(), self._link), True
+            chosen = read_choices(managed / ".gridlink")  # an install that was finished just now may have one
+            self._policy = replace(self._policy, chosen=chosen)
         self._mended.set()
         self._planned = read_plan(managed, self._policy)
         self._planned = [apart(planned, self._users, self._policy.processes) for planned in self._planned]
@@ -179,7 +181,7 @@ class AppManager(Children):
 
     async def _change_over(self, one: Planned, to: Planned, order: MoveOrder) -> None:
         """Starts the bundle where it is to run; what runs of it ends once that is RUNNING, else it goes on."""
-        self._check_there(to)
+        self.check_there(to)
         why = order.reason or "an operator asked for it"
         self.log.warning("%s moves from mode %s to %s: %s", one.name, one.mode, to.mode, why)
         former, child = self._children.get(one.name), None
@@ -206,7 +208,19 @@ class AppManager(Children):
         if former is not None:
             await self._end(former)
 
-    def _check_there(self, to: Planned) -> None:
+    def plan_chosen(self, directory: Path, name: str, choice: Choice | None) -> Planned:
+        """How a bundle would run here that an operator wants to run so. Raises Refused, where `move` would too."""
+        found = self.plan_of(directory, name, choice)
+        if choice is None:
+            return found
+        order = MoveOrder(name, choice.mode, choice.into)
+        to = apart(destination(found, order, self._planned, self._policy), self._users, self._policy.processes)
+        if to.mode != choice.mode:
+            raise Refused(f"{name} can't run in mode {choice.mode}: {to.note}")
+        self.check_there(to)
+        return to
+
+    def check_there(self, to: Planned) -> None:
         """Raises Refused where there is no such NodeManager, or no memory."""
         if to.mode == "node" and not self.registry.find(name=to.into, managed_by=self.instance):
             found = self.registry.find(managed_by=self.instance)
@@ -232,14 +246,17 @@ class AppManager(Children):
             await self._end(former)
             self._start(one, {})
 
-    def _remember(self, to: Planned) -> None:
-        """Writes down that an operator wants it so. Raises OSError: it runs there, but only until the next start."""
-        choices = {**self._policy.chosen, to.name: Choice(_mode(to.mode), to.into)}
+    def choose(self, name: str, choice: Choice) -> None:
+        """Writes down that an operator wants a module so. Raises OSError: it holds only until the next start."""
+        choices = {**self._policy.chosen, name: choice}
         here = {planned.name for planned in self._planned}
         choices = {name: choice for name, choice in choices.items() if name in here}
         self._policy = replace(self._policy, chosen=choices)
+        write_choices(Path(self.config.managed) / ".gridlink", choices)
+
+    def _remember(self, to: Planned) -> None:
         try:
-            write_choices(Path(self.config.managed) / ".gridlink", choices)
+            self.choose(to.name, Choice(_mode(to.mode), to.into))
         except OSError as error:
             self.log.error("%s runs in mode %s, but not after a restart: %s", to.name, to.mode, error)  # noqa: TRY400
 

@@ -19,7 +19,7 @@ from appmanager.operated import Operated
 from gridlink.errors import GridlinkError, Refused
 from gridlink.lifecycle import State
 from gridlink.node.bundle import durable_topics, read_bundle
-from gridlink.node.plan import Planned, Policy, plan
+from gridlink.node.plan import Choice, Planned, Policy, plan
 from gridlink.registry import Entry
 
 if TYPE_CHECKING:
@@ -73,10 +73,13 @@ class Children(Operated):
 
         return DurableStore(Path(self.config.managed), self.hosting.site_file, self._link)
 
-    def plan_of(self, directory: Path, name: str) -> Planned:
+    def plan_of(self, directory: Path, name: str, choice: Choice | None = None) -> Planned:
         """How the bundle in a directory would run here. Raises Refused: it may not; ManifestInvalid."""
         others = [(one.directory, one.manifest) for one in self._planned if one.name != name and one.manifest]
-        found = plan([*others, (directory, read_bundle(directory).manifest)], self._policy)[-1]
+        policy = self._policy
+        if choice is not None:
+            policy = structs.replace(policy, chosen={**policy.chosen, name: choice})
+        found = plan([*others, (directory, read_bundle(directory).manifest)], policy)[-1]
         found = apart(found, self._users, self._policy.processes)
         if found.refused:
             raise Refused(f"{name}: {found.refused}")

@@ -1,4 +1,7 @@
-"""Before anything is started: what a former AppManager was doing to modules is finished or undone."""
+"""Before anything is started: what a former AppManager was doing to modules is finished or undone.
+
+The copy of a dry run that was cut off is removed.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from appmanager.provisioning.recovery import recover
 from appmanager.store.disk import RealDisk
 from appmanager.store.journal import Journal
 from appmanager.store.layout import Layout
+from appmanager.store.tree import remove_durably
 
 if TYPE_CHECKING:
     from appmanager.link import GuardianLink
@@ -26,6 +30,7 @@ async def mended(layout: Layout, link: GuardianLink) -> list[Recovered]:
     In this order, because a process writes its last checkpoint when it ends.
     """
     disk = RealDisk()
+    await in_thread(lambda: remove_durably(disk, layout.dry_run))
     modules = set(await in_thread(lambda: Journal(disk, layout).modules()))
     stopped: set[str] = set()
     while names := {name for name in await link.children() if name.partition("-")[0] in modules}:

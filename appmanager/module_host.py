@@ -72,7 +72,7 @@ class ModuleHost:
         manifest = read_bundle(staged).manifest
         if manifest.name != name:
             raise Refused(f"the bundle is {manifest.name}, not {name}: say `gridlink {kind} {manifest.name}`")
-        self._manager.plan_of(staged, name)
+        self._manager.plan_chosen(staged, name, plan.order.choice)
         documents = await in_own_thread(partial(preflight, staged, memory_mib=manifest.resources.memory_mib))
         header, checks = Header(1, name, manifest.version, "", "", {}), ALL
         if (staged / CONTENTS).exists():
@@ -153,7 +153,11 @@ class ModuleHost:
         if plan.kind is Kind.CONFIGURE:
             await self._take(plan.module)
             return
-        await self._follow(self._manager.plan_of(directory, plan.module))
+        choice = plan.order.choice
+        await self._follow(self._manager.plan_chosen(directory, plan.module, choice))
+        now = self._manager.find(plan.module)
+        if choice is not None and now is not None and now.mode != choice.mode:
+            raise StartFailed(f"{plan.module} can't run in mode {choice.mode}: {now.note}")
 
     async def _take(self, name: str) -> None:
         """Has the module take what its config.json says now; one that doesn't run is started with it."""
@@ -273,6 +277,8 @@ class ModuleHost:
     async def settle(self, plan: Plan) -> None:
         """See Host."""
         self._was.pop(plan.module, None)
+        if plan.order.choice is not None:
+            self._manager.choose(plan.module, plan.order.choice)
         if plan.kind is Kind.UNINSTALL:
             self._manager.forget(plan.module)
 

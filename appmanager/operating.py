@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
@@ -44,7 +44,7 @@ from appmanager.provisioning.machine import End, Kind, Step
 from appmanager.provisioning.outcome import Outcome, Progress, Recovered, percent_of
 from appmanager.provisioning.plan import Order, going_on, read_order, spelled_order, timed
 from appmanager.provisioning.time_left import moment
-from appmanager.running import STEPS_OF, Runner
+from appmanager.running import Runner
 from appmanager.runs import Runs
 from appmanager.store.disk import RealDisk
 from appmanager.store.record import Entry
@@ -56,6 +56,7 @@ from gridlink.message import message
 if TYPE_CHECKING:
     from appmanager.appmanager import AppManager, Managed
     from appmanager.moving import MoveOrder
+    from appmanager.rehearsing import Rehearsing
 
 PROTECTED = ("appmanager", "nodemanager")
 ANSWER_IN_TIME = 0.8  # of a request's time; the rest is for the answer
@@ -80,6 +81,7 @@ class Operating:
         self._record = self._engine.record
         self._runner = Runner(manager, protected)
         self._checks = Turns("signatures are checked")
+        self._rehearsing: Rehearsing | None = None
         self._keeping = Keeping(Waiting(disk, layout.waiting), manager.log)
         self.runs = Runs(manager, self._record, self._keeping, self._engine.put_on_record)
         self._outcomes: dict[str, asyncio.Future[Ended]] = {}
@@ -92,63 +94,26 @@ class Operating:
     async def bundle(self, word: Word, order: BundleOrder) -> Ended:
         """Install, update."""
         asker = await self._asker(word, order)
-        known = Order(
-            order.id,
-            Kind(word),
-            order.module,
-            digest=order.digest,
-            source=order.source,
-            config=order.config,
-            settings=order.settings,
-            older=order.older,
-            who=asker.who,
-            signed=asker.nkey,
-            expires_s=order.expires_s,
-        )
+        fields = ("digest", "source", "config", "settings", "older", "mode", "into")
+        known = _known(Kind(word), order, asker, **{name: getattr(order, name) for name in fields})
         return await self._ask(known, order.dry_run)
 
     async def configure(self, order: ConfigureOrder) -> Ended:
         """Other values."""
         asker = await self._asker("configure", order)
-        known = Order(
-            order.id,
-            Kind.CONFIGURE,
-            order.module,
-            config=order.config,
-            settings=order.settings,
-            who=asker.who,
-            signed=asker.nkey,
-            expires_s=order.expires_s,
-        )
+        known = _known(Kind.CONFIGURE, order, asker, config=order.config, settings=order.settings)
         return await self._ask(known, order.dry_run)
 
     async def uninstall(self, order: UninstallOrder) -> Ended:
         """Remove."""
         asker = await self._asker("uninstall", order)
-        known = Order(
-            order.id,
-            Kind.UNINSTALL,
-            order.module,
-            purge=order.purge,
-            who=asker.who,
-            signed=asker.nkey,
-            expires_s=order.expires_s,
-        )
+        known = _known(Kind.UNINSTALL, order, asker, purge=order.purge)
         return await self._ask(known, order.dry_run, lambda: self._runner.check(order.module, "uninstall", order.yes))
 
     async def rollback(self, order: RollbackOrder) -> Ended:
         """Back to a version that is kept."""
         asker = await self._asker("rollback", order)
-        known = Order(
-            order.id,
-            Kind.ROLLBACK,
-            order.module,
-            to=order.to,
-            keep_state=order.keep_state,
-            who=asker.who,
-            signed=asker.nkey,
-            expires_s=order.expires_s,
-        )
+        known = _known(Kind.ROLLBACK, order, asker, to=order.to, keep_state=order.keep_state)
         return await self._ask(known, order.dry_run)
 
     async def run(self, word: Word, order: RunOrder) -> Ended:
@@ -156,8 +121,7 @@ class Operating:
         module, yes = order.module, order.yes
         asker = await self._asker(word, order)
         if order.dry_run:
-            self._runner.check(module, word, yes)
-            return Ended(order.id, module, word, "dry run", steps=STEPS_OF[word])
+            return self._dry_runs().run(word, order, asker)
         told = await self.runs.run(
             word,
             order.id,
@@ -241,12 +205,19 @@ class Operating:
         self._waited.pop(order.id, None)
         await self._keeping.remove(order.id)
 
+    def _dry_runs(self) -> Rehearsing:
+        if self._rehearsing is None:
+            from appmanager.rehearsing import Rehearsing  # noqa: PLC0415 - with the first dry run
+
+            self._rehearsing = Rehearsing(self._manager, self._engine, RealDisk(), self._runner)
+        return self._rehearsing
+
     async def _ask(self, order: Order, dry_run: bool = False, check: Callable[[], None] = lambda: None) -> Ended:
         if dry_run:
-            check()
-            plan, steps = await self._engine.dry_run(order)
-            names = tuple(step.value for step in steps)
-            return Ended(order.id, order.module, order.kind.value, "dry run", was=plan.was, steps=names)
+            told = await self._dry_runs().begin(order, check)
+            ended = await _in_time(told, Ended(order.id, order.module, order.kind.value, "under way"))
+            self._dry_runs().answered(order)
+            return ended
         known = await self._submit(order, check)
         return await _in_time(known, Ended(order.id, order.module, order.kind.value, "under way"))
 
@@ -370,6 +341,12 @@ class Operating:
 
     def _publish(self, type: str, what: Begun | Ended) -> None:
         self._manager.tasks.spawn(self._manager.bus.publish(TOPIC, type, what), name=f"{TOPIC}.{type}")
+
+
+def _known(
+    kind: Kind, order: BundleOrder | ConfigureOrder | UninstallOrder | RollbackOrder, asker: Asker, **more: Any
+) -> Order:
+    return Order(order.id, kind, order.module, who=asker.who, signed=asker.nkey, expires_s=order.expires_s, **more)
 
 
 def _ended(outcome: Outcome) -> Ended:

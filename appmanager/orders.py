@@ -35,7 +35,8 @@ class BundleOrder(Struct, frozen=True):
     """Install or update a module. `digest`: the bundle's, as `gridlink pack` prints it; `source`: where its file is.
 
     `settings`: values in its config.json, by dotted names; `config`: a document in its place. `older`: also where a
-    newer version runs. `dry_run`: says what would be done, and does nothing.
+    newer version runs. `dry_run`: says what would be done or refused, and changes nothing; then `source` may be empty:
+    the bundle isn't here yet. `mode`, `into`: of an install, where it runs from then on, as for `move`; empty: as ever.
     """
 
     id: Id
@@ -45,6 +46,8 @@ class BundleOrder(Struct, frozen=True):
     settings: dict[str, Any] | None = None
     config: dict[str, Any] | None = None
     older: bool = False
+    mode: Literal["", "node", "fork", "process"] = ""
+    into: Annotated[str, msgspec.Meta(max_length=64)] = ""
     who: Who = ""
     expires_s: float = EXPIRES_S
     dry_run: bool = False
@@ -105,7 +108,8 @@ class RunOrder(Struct, frozen=True):
 class Ended(Struct, frozen=True):
     """How a command ended; `under way`: ask again with the same id. `was`, `becomes`: versions.
 
-    `steps`: what would be done, of a dry run. `step`: where it failed.
+    `step`: where it failed. Of a dry run: `steps`, what would be done; `notes`, what it doesn't say, and who would miss
+    the module; `end` is `refused` where the command would be, with `check`, the check that its bundle doesn't pass.
     """
 
     id: str
@@ -117,6 +121,8 @@ class Ended(Struct, frozen=True):
     was: str = ""
     becomes: str = ""
     steps: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    check: str = ""
 
 
 class Begun(Struct, frozen=True):

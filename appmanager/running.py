@@ -52,6 +52,25 @@ class Runner:
                 f"{module} is the last door to the outside: nobody reaches the site from there without it. Add --yes"
             )
 
+    def check_start(self, module: str) -> None:
+        """Raises Refused, ManifestInvalid: it may not run here, as it is now."""
+        planned = self._manager.find(module)
+        if planned is not None:
+            self._manager.plan_of(planned.directory, module)
+
+    def missed(self, module: str) -> tuple[str, ...]:
+        """What nobody would serve without a module, and which of the others use that, as people read it."""
+        entries = self._manager.registry.find()
+        others = {role for entry in entries if entry.name != module for role in entry.roles}
+        alone = {role for entry in entries if entry.name == module for role in entry.roles} - others
+        manifests = [one.manifest for one in self._manager.planned if one.manifest is not None and one.name != module]
+        users = {role: [one.name for one in manifests if role in one.used_roles] for role in sorted(alone)}
+        return tuple(
+            f"nobody would serve role {role}, which {', '.join(names)} use{'s' if len(names) == 1 else ''}"
+            for role, names in users.items()
+            if names
+        )
+
     def _last_door(self, module: str) -> bool:
         registry = self._manager.registry
         doors = [entry for role in DOORS for entry in registry.find(role=role)]

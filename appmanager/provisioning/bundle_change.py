@@ -12,6 +12,7 @@ from typing import Any
 from appmanager.packed.errors import BundleInvalid
 from appmanager.packed.limits import Limits
 from appmanager.packed.unpack import unpack
+from appmanager.provisioning.choosing import keep_choice
 from appmanager.provisioning.configuration import changed, read_config, spelled
 from appmanager.provisioning.machine import Kind, Step
 from appmanager.provisioning.plan import Plan
@@ -114,7 +115,10 @@ class BundleChange:
         return read_whole(self._disk, self._state)
 
     def tidy(self) -> None:
-        """Removes what was received; older versions than the last few go."""
+        """Removes what was received; older versions than the last few go. The mode that was asked for is kept."""
+        choice = self._plan.order.choice
+        if choice is not None:
+            keep_choice(self._disk, self._layout, self._module, choice)
         forget(self._disk, self._layout.incoming(self._module))
         remove_durably(self._disk, self._layout.staged(self._module))
         if self._plan.back:

@@ -11,14 +11,14 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from appmanager.packed.limits import Limits
 from appmanager.provisioning.blocking import in_thread, said
 from appmanager.provisioning.carrying import Carrying, Tools
 from appmanager.provisioning.change import Change
 from appmanager.provisioning.host import Host
-from appmanager.provisioning.machine import STEPS, End, Step
+from appmanager.provisioning.machine import End
 from appmanager.provisioning.outcome import Outcome, Progress, outcome_of
 from appmanager.provisioning.plan import Order, Plan, read, spelled
 from appmanager.provisioning.planner import Planner
@@ -28,6 +28,9 @@ from appmanager.store.journal import Journal
 from appmanager.store.layout import Layout
 from appmanager.store.record import Entry, Record
 from gridlink.errors import Busy, GridlinkError
+
+if TYPE_CHECKING:
+    from appmanager.provisioning.rehearsal import Rehearsed
 
 T = TypeVar("T")
 
@@ -56,6 +59,7 @@ class Engine:
         self._tools = Tools(disk, layout, host, self._journal, report)
         self._shared = asyncio.Lock()  # of what all modules have in common: the record, directories that are made
         self._at_work: set[str] = set()
+        self._rehearses = asyncio.Lock()
 
     async def run(self, order: Order) -> Outcome:
         """Carries an order out, whatever becomes of it. Raises Busy: something is being done to that module."""
@@ -67,9 +71,18 @@ class Engine:
         finally:
             self._at_work.discard(order.module)
 
-    async def dry_run(self, order: Order) -> tuple[Plan, tuple[Step, ...]]:
-        """The plan and the steps of an order, without doing any of it. Raises Refused, as `run` would be."""
-        return await in_thread(lambda: self._planner.plan(order)), STEPS[order.kind]
+    async def dry_run(self, order: Order, host: Host, at_hand: bool = True) -> Rehearsed:
+        """What would become of an order up to its preflight, tried on a copy; one at a time. See `rehearse`.
+
+        `host`: who is asked, so that nobody else hears of it. `at_hand`: its bundle can be looked at. Raises Busy.
+        """
+        from appmanager.provisioning.rehearsal import rehearse  # noqa: PLC0415 - with the first dry run
+
+        async with self._rehearses:
+            if order.module in self._at_work or order.module in await in_thread(self._journal.modules):
+                raise Busy(f"{order.module}: another command is being carried out: ask again when it has ended")
+            layout = replace(self._layout, dry=True)
+            return await rehearse(self._disk, layout, host, self._planner, self._limits, order, at_hand)
 
     async def refuse(self, order: Order, reason: str) -> Outcome:
         """The outcome of an order that isn't carried out, on record: sent again later, it gets that."""

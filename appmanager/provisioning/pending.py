@@ -6,8 +6,8 @@ import os
 
 
 def pending(managed: str) -> bool:
-    """Whether something was being done to a module of the managed directory when it was cut off, or was to be."""
-    return any(_holds(os.path.join(managed, ".gridlink", name)) for name in ("journal", "waiting"))
+    """Whether something was being done to a module here when it was cut off, or was to be, or was tried."""
+    return any(_holds(os.path.join(managed, ".gridlink", name)) for name in ("journal", "waiting", "dry_run"))
 
 
 def _holds(directory: str) -> bool:

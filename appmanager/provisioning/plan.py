@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct, field, structs
@@ -10,6 +10,7 @@ from msgspec import Struct, field, structs
 from appmanager.provisioning.machine import Kind
 from appmanager.provisioning.time_left import Moment, left_s
 from gridlink.manifest import Name
+from gridlink.node.plan import Choice
 
 
 class Order(Struct, frozen=True):
@@ -17,7 +18,8 @@ class Order(Struct, frozen=True):
 
     `digest`: of the bundle, for install and update. `config`: a document that takes the place of config.json, which
     stays if there is none. `settings`: single values in it, by dotted names. `to`: the version to roll back to, empty
-    for the last one. `taken`: when its `expires_s` began, as it is written down for the next start.
+    for the last one. `mode`, `into`: how an operator wants a module that is installed to run; see `choice`. `taken`:
+    when its `expires_s` began, as it is written down for the next start.
     """
 
     id: str
@@ -34,7 +36,14 @@ class Order(Struct, frozen=True):
     who: str = ""
     signed: str = ""  # the public nkey of the operator who signed it, where that was checked
     expires_s: float = 600.0
+    mode: Literal["", "node", "fork", "process"] = ""
+    into: str = ""
     taken: Moment | None = None
+
+    @property
+    def choice(self) -> Choice | None:
+        """How it is to run from now on, after a restart too; None where the operator doesn't say."""
+        return Choice(self.mode or "node", self.into) if self.mode or self.into else None
 
 
 class Plan(Struct, frozen=True):

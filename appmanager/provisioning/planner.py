@@ -28,6 +28,8 @@ class Planner:
             raise Refused(f"{module} runs this node: it is updated with Gridlink's own package, and never removed")
         if kind in _CHANGES_FILES and not order.digest:
             raise Refused(f"{kind} of {module}: expected the bundle's digest (`gridlink pack` prints it)")
+        if kind is not Kind.INSTALL and order.choice is not None:
+            raise Refused(f"{kind} of {module}: a mode goes with install alone: `gridlink move` changes it")
         if kind is Kind.CONFIGURE and order.config is None and not order.settings:
             raise ConfigInvalid(f"configure of {module}: expected settings, or a whole document: there are none")
         installed = self._versions.installed()

@@ -41,7 +41,7 @@ class Incoming:
     def open(self) -> None:
         """Finds what is here already."""
         make_directory(self._disk, self._file.parent)
-        self._durable_bytes = self._found()
+        self._durable_bytes = durable_bytes(self._disk, self._file, self._digest)
         if self._durable_bytes:
             self._disk.truncate(self._file, self._durable_bytes)
         else:
@@ -78,16 +78,17 @@ class Incoming:
     ) -> None:
         self.close()
 
-    def _found(self) -> int:
-        """How much is here of this bundle, surely."""
-        path = progress_of(self._file)
-        if not self._disk.kind(path) or not self._disk.kind(self._file):
-            return 0
-        try:
-            progress = msgspec.convert(orjson.loads(read_whole(self._disk, path)), _Progress)
-        except (orjson.JSONDecodeError, msgspec.ValidationError):
-            return 0
-        return progress.durable_bytes if progress.digest == self._digest else 0
+
+def durable_bytes(disk: Disk, file: Path, digest: str) -> int:
+    """How much is here of a bundle, surely. Raises OSError."""
+    path = progress_of(file)
+    if not disk.kind(path) or not disk.kind(file):
+        return 0
+    try:
+        progress = msgspec.convert(orjson.loads(read_whole(disk, path)), _Progress)
+    except (orjson.JSONDecodeError, msgspec.ValidationError):
+        return 0
+    return progress.durable_bytes if progress.digest == digest else 0
 
 
 def progress_of(file: Path) -> Path:

@@ -11,6 +11,7 @@ managed/
       000001/ bundle/ state version.json
     accepted/voltage_guard.json the configuration that it took last
     states/voltage_guard        its checkpoint
+    dry_run/                    the copy that a dry run looks at; gone when it has ended
     record                      every command and its outcome, the newest
     record.00000001             the same, the older ones: see appmanager.store.segments
 """
@@ -26,10 +27,14 @@ BUNDLE, STATE, ABOUT, CONFIG = "bundle", "state", "version.json", "config.json"
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The paths of one managed directory. `states`: where a module's checkpoint is, if elsewhere (another user's)."""
+    """The paths of one managed directory. `states`: where a module's checkpoint is, if elsewhere (another user's).
+
+    `dry`: for a dry run, which receives and stages in a directory of its own.
+    """
 
     managed: Path
     states: Mapping[str, Path] = field(default_factory=dict)
+    dry: bool = False
 
     @property
     def own(self) -> Path:
@@ -56,17 +61,26 @@ class Layout:
         """What has to be there before anything is done."""
         return tuple(self.own / name for name in ("journal", "incoming", "staged", "versions", "accepted", "states"))
 
+    @property
+    def dry_run(self) -> Path:
+        """All that a dry run writes."""
+        return self.own / "dry_run"
+
+    @property
+    def _work(self) -> Path:
+        return self.dry_run if self.dry else self.own
+
     def place(self, directory: str) -> Path:
         """The version that runs; its directory is named as the module, or as whoever put it there named it."""
         return self.managed / directory
 
     def incoming(self, module: str) -> Path:
         """The bundle as it is received."""
-        return self.own / "incoming" / f"{module}.glb"
+        return self._work / "incoming" / f"{module}.glb"
 
     def staged(self, module: str) -> Path:
         """What is going to run."""
-        return self.own / "staged" / module
+        return self._work / "staged" / module
 
     def versions(self, module: str) -> Path:
         """The versions that are kept."""

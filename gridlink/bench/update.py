@@ -87,9 +87,9 @@ async def update(mode: str, rate_per_s: int, updates: int, seconds: float, say: 
     with tempfile.TemporaryDirectory(prefix="gridlink-bench-") as temporary:
         directory = Path(temporary)
         managed = directory / "managed"
-        _written(managed / NAME, "1.0.0", mode)
+        written(managed / NAME, "1.0.0", mode)
         compiled(managed)
-        orders = [_packed(directory, f"1.{number}.0", mode) for number in range(1, updates + 1)]
+        orders = [packed(directory, f"1.{number}.0", mode) for number in range(1, updates + 1)]
         async with node(managed, (), ("appmanager", NAME)) as run, looking(run.url) as (_, sender):
             manager, asked, tasks = run.entries[0].instance, Asked(), Tasks("bench update")
             asking = tasks.spawn(_ask(sender, asked, rate_per_s, seconds, tasks), name="asking", awaited=True)
@@ -150,18 +150,19 @@ async def _updated(sender: Sender, manager: str, order: BundleOrder) -> None:
         raise BenchFailed(f"an update was {ended.end} in step {ended.step}: {ended.reason}")
 
 
-def _written(directory: Path, version: str, mode: str) -> list[Source]:
+def written(directory: Path, version: str, mode: str, name: str = NAME) -> list[Source]:
     """The bundle of a version in a directory, and its files."""
-    (directory / NAME).mkdir(parents=True)
-    manifest = {"name": NAME, "version": version, "entry": f"{NAME}:Counting", "mode": mode}
-    texts = {"module.json": json.dumps(manifest), f"{NAME}/__init__.py": CODE}
+    (directory / name).mkdir(parents=True)
+    manifest = {"name": name, "version": version, "entry": f"{name}:Counting", "mode": mode}
+    texts = {"module.json": json.dumps(manifest), f"{name}/__init__.py": CODE}
     for path, text in texts.items():
         (directory / path).write_text(text)
     return [Source(path, directory / path) for path in texts]
 
 
-def _packed(directory: Path, version: str, mode: str) -> BundleOrder:
+def packed(directory: Path, version: str, mode: str) -> BundleOrder:
+    """The same as a file, and the order that brings it."""
     file = directory / f"{version}.glb"
     with file.open("w+b") as out:
-        digest = pack(out, Header(1, NAME, version), _written(directory / version, version, mode))
+        digest = pack(out, Header(1, NAME, version), written(directory / version, version, mode))
     return BundleOrder(secrets.token_hex(8), NAME, digest, str(file))

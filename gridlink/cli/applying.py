@@ -34,6 +34,7 @@ LOOK_S = 10.0
 LOOKS = 3
 UNDER_WAY_S = 1.0
 MOVE_S = 60.0
+OF_OTHERS = ("uses", "contracts", "memory")  # checks of a bundle that look at the other modules
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,20 +118,36 @@ async def carry_out(site: Session, plan: SitePlan, teller: Teller, how: How) -> 
 
     In a dry run all are asked, and what would be refused is told.
     """
-    refused = 0
+    if how.dry_run:
+        await _tried(site, plan, teller, how)
+        return
+    for step in plan.steps:
+        line, document = await _outcome(site, plan, step, teller, how)
+        teller.tell(line, document)
+        if document["end"] not in SUCCEEDED:
+            raise CallFailed(f"{step.word} of {step.module} {document['end']}: what comes after it was not begun")
+
+
+async def _tried(site: Session, plan: SitePlan, teller: Teller, how: How) -> None:
+    """Asks what would become of each step, beside what runs now. Raises CallFailed where some would be refused.
+
+    What a check refuses that what comes before the step may have changed by then is told, and counts as nothing.
+    """
+    refused, before = 0, ""
     for step in plan.steps:
         try:
             line, document = await _outcome(site, plan, step, teller, how)
         except GridlinkError as error:
-            if not how.dry_run:
-                raise
-            refused += 1
-            reason = " ".join(str(error).split())
-            line = f"{step.word} {step.module} would be refused: {reason}"
-            document = {"kind": step.word, "module": step.module, "end": "refused", "reason": reason}
+            document = {"kind": step.word, "module": step.module, "end": "refused", "reason": str(error)}
+        if document["end"] not in SUCCEEDED:
+            reason = " ".join(document["reason"].split())
+            depends = bool(before) and document.get("check") in OF_OTHERS
+            refused += not depends
+            word = f"depends on what comes before it ({before})" if depends else "would be refused"
+            line = f"{step.word} {step.module} {word}: {reason}"
+        if step.word in ("install", "update", "uninstall"):
+            before = f"{step.word} {step.module}"
         teller.tell(line, document)
-        if not how.dry_run and document["end"] not in SUCCEEDED:
-            raise CallFailed(f"{step.word} of {step.module} {document['end']}: what comes after it was not begun")
     if refused:
         raise CallFailed(f"{refused} of {len(plan.steps)} commands would be refused")
 

@@ -148,6 +148,20 @@ def modules(as_json: bool, count: int, requests: int) -> None:
 @command.command()
 @JSON
 @click.option("--mode", type=click.Choice(["node", "fork", "process"]), default="node", show_default=True)
+@click.option("--installs", type=click.IntRange(min=1), default=5, show_default=True, help="So many, each anew.")
+def install(as_json: bool, mode: str, installs: int) -> None:
+    """A small bundle is installed: the time from the command until it is RUNNING; wanted is a second in mode node."""
+    with _errors("install"):
+        from gridlink.bench import install as bench  # noqa: PLC0415 - see above
+        from gridlink.cli.update_table import install_table  # noqa: PLC0415 - for people alone
+
+        report = asyncio.run(bench.install(mode, installs, _say))
+        _show(report, as_json, install_table)
+
+
+@command.command()
+@JSON
+@click.option("--mode", type=click.Choice(["node", "fork", "process"]), default="node", show_default=True)
 @click.option(
     "--rate", "rate_per_s", type=click.IntRange(10, 5000), default=1000, show_default=True, help="Requests a second."
 )

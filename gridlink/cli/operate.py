@@ -234,7 +234,8 @@ def show(ended: Ended, as_json: bool) -> None:
 def line_of(ended: Ended) -> str:
     """An outcome as a line for people."""
     if ended.end == "dry run":
-        return f"{ended.kind} {ended.module}{_versions(ended)} would take the steps {', '.join(ended.steps)}"
+        steps = f"{ended.kind} {ended.module}{_versions(ended)} would take the steps {', '.join(ended.steps)}"
+        return "; ".join((steps, *ended.notes))
     if ended.end == "done":
         more = f" ({ended.reason})" if ended.reason else ""
         return f"{ended.module}: {ended.kind} done{_versions(ended)}{more}"

@@ -50,15 +50,17 @@ def _of_bundle(command: F) -> F:
 
 @click.command()
 @_of_bundle
+@click.option("--mode", type=click.Choice(["node", "fork", "process"]), help="Where it runs, in place of its own word.")
+@click.option("--into", default="", metavar="NODEMANAGER", help="Which NodeManager hosts it; implies --mode node.")
 @click.pass_obj
 @over_sites
-def install(options: Options, /, **given: Any) -> None:
+def install(options: Options, /, mode: str | None, into: str, **given: Any) -> None:
     """Install a module from FILE, a bundle that `gridlink pack` has made, and start it.
 
     NAME: of a bundle that lies in a store of the site already. What can't run there is refused, and leaves nothing
-    behind.
+    behind. --mode and --into hold after a restart too, as those of `gridlink move`.
     """
-    _change(options, "install", **given)
+    _change(options, "install", mode=mode or ("node" if into else ""), into=into, **given)
 
 
 @click.command()

@@ -16,7 +16,7 @@ from appmanager.transfer.listing import entry, put_on_list
 from appmanager.transfer.putting import put
 from gridlink.cli.session import Session
 from gridlink.cli.steps import Steps
-from gridlink.cli.stores import newest, stores
+from gridlink.cli.stores import lying, newest, stores
 from gridlink.config import machine_name
 from gridlink.errors import Refused
 from gridlink.registry import Entry
@@ -50,7 +50,8 @@ class Offer:
         if self.via == "path" or (self.via == "auto" and to is not None and to.machine == machine_name()):
             return {"digest": self.digest, "source": str(self.file.resolve())}
         if dry_run:
-            return {"digest": self.digest, "source": str(self.file)}
+            there = await lying(site, self.name, self.version, self.digest)
+            return {"digest": self.digest, "source": there}
         store = (await stores(site))[0]
         reference = await put(
             store.jetstream,

@@ -120,3 +120,18 @@ async def newest(site: Session, name: str, version: str = "") -> Listed:
     raise Refused(
         f"{what} isn't whole in a store of site {site.where.site} (there: {versions}): give its file, NAME-VERSION.glb"
     )
+
+
+async def lying(site: Session, name: str, version: str, digest: str) -> str:
+    """Where a bundle lies whole in a store that answers, as a command's `source`; empty where none has it.
+
+    No store is started for that.
+    """
+    found, _ = await _answering(site)
+    for store in found:
+        for one in await listed(store.jetstream, site.where.site, store.domain, name):
+            if (one.version, one.digest) == (version, digest) and not await missing(
+                store.jetstream, site.where.site, one
+            ):
+                return one.source
+    return ""

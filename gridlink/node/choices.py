@@ -23,5 +23,10 @@ def read_choices(state: Path) -> dict[str, Choice]:
 
 def write_choices(state: Path, choices: dict[str, Choice]) -> None:
     """Replaces the file; it is on disk when this returns. Raises OSError."""
+    write_atomically(state / FILE, spelled(choices))
+
+
+def spelled(choices: dict[str, Choice]) -> bytes:
+    """The file's content."""
     document = {name: {"mode": choice.mode, "into": choice.into} for name, choice in sorted(choices.items())}
-    write_atomically(state / FILE, dumps(document, indent=True) + b"\n")
+    return dumps(document, indent=True) + b"\n"

@@ -182,3 +182,24 @@ async def test_the_last_door_to_the_outside_is_named_and_uninstalled_only_with_a
         assert (await one.states("a"))["gate"][0] == "RUNNING"
         assert "gate: uninstall done" in await applied(one, file, "--prune")
         assert "gate" not in await one.states("a")
+
+
+async def test_a_dry_run_tells_what_depends_on_the_steps_before_from_what_would_be_refused(tmp_path: Path) -> None:
+    """A module whose role is installed just before it is none that nobody can install."""
+    bundle(tmp_path / "a", "lamp", good("lamp"))
+    await packed(tmp_path, "1.0.0")
+    makes = {"user": good("user"), "broken": f"import nothing_of_that_name\n{good('broken')}"}
+    async with sites(tmp_path, "a") as one:
+        for name, code in makes.items():
+            made = bundle(tmp_path / "made", name, code, uses={"role counter": ["add"]})
+            status, _, err = await one.gridlink("pack", made, "-o", tmp_path / f"{name}-1.0.0.glb")
+            assert status == 0, err
+        await one.settled("lamp")
+        text = "[modules.user]\nversion = '1.0.0'\n[modules.counter]\nversion = '1.0.0'\n"
+        status, out, err = await one.gridlink("--site", "a", "apply", declare(tmp_path, text), "--dry-run")
+        assert status == 0, out + err
+        assert "install user depends on what comes before it (install counter): user 1.0.0: it uses role" in out
+        file = declare(tmp_path, f"{text}[modules.broken]\nversion = '1.0.0'\n")
+        status, out, err = await one.gridlink("--site", "a", "apply", file, "--dry-run")
+        assert (status, "1 of 3 commands would be refused" in out + err) == (1, True), out + err
+        assert "install broken would be refused: import of broken: No module named" in out

@@ -12,8 +12,11 @@ import pytest
 
 from gridlink.tasks import Tasks
 from gridlink.testing import eventually
-from tests.acceptance.running import Running, bundle, good, running
+from tests.acceptance.running import Running, bundle, good, running, start
+from tests.acceptance.sites import sites
 from tests.acceptance.test_provisioning import gridlink
+from tests.cli.terminal import Terminal
+from tests.conftest import command
 
 SLOW_STOP = """
     async def stop(self):
@@ -77,3 +80,17 @@ async def _told_by_the_next(managed: Path, site: str, url: str, asked: asyncio.T
             status, out, err = await asked
         assert (status, "uninstall lamp rolled back" in err) == (1, True), out + err  # what the journal says
         assert await gridlink(managed, "uninstall", "lamp") == (0, "lamp: uninstall done 1.0.0\n", "")
+
+
+@pytest.mark.parametrize("word", ["start", "restart", "stop", "kill"])
+async def test_a_command_that_may_wait_is_done_once_its_site_is_there(tmp_path: Path, word: str) -> None:
+    """With `--expires`: a board that is being restarted, a link that is away."""
+    for name in ("a", "b"):
+        bundle(tmp_path / name, "lamp", good("lamp"))
+    async with sites(tmp_path, "a") as one:
+        await one.settled("lamp")
+        asked = Terminal(command("--nats", one.url, "--site", "b", word, "lamp", "--expires", "60"))
+        asked.shows("waits: no AppManager is running at site b")
+        one.nodes["b"] = start(one.managed("b"), tmp_path / "b.out", "--nats", one.url, "--site", "b")
+        asked.shows(rf"lamp: {word} done", within_s=40)
+        assert asked.ends() == 0

@@ -21,6 +21,7 @@ from gridlink.bus.server import Server, configuration
 from gridlink.testing import eventually
 from tests.acceptance.running import Running, bundle, good, running
 from tests.acceptance.test_provisioning import PROGRAM, counted, done, gridlink, leftovers, packed
+from tests.acceptance.test_waves import tree
 
 SAVED_UP_BYTES = 1_500_000  # in the first second
 SLOW = {"transfer": {"bytes_per_s": SAVED_UP_BYTES}}
@@ -83,6 +84,11 @@ async def test_a_bundle_goes_through_the_store_and_is_installed_by_name_afterwar
         first.unlink()
         assert await counted(node) == ("1.1.0", 0)
         await done(managed, "uninstall", "counter")
+        before = tree(managed)
+        tried = await done(managed, "install", "counter", "--dry-run")
+        assert tried.startswith("install counter 1.1.0 would take the steps receive, stage")
+        assert "not checked" not in tried  # the store is at the site
+        assert tree(managed) == before
         assert await done(managed, "install", "counter", "--to", "1.0.0") == "counter: install done 1.0.0\n"
         assert await done(managed, "update", "counter") == "counter: update done 1.0.0 -> 1.1.0\n"
         status, _, err = await gridlink(managed, "update", "counter", "--to", "9.9.9")

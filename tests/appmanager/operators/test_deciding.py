@@ -83,6 +83,8 @@ CHANGES: dict[str, Any] = {
     "keep_state": True,
     "expires_s": 601.0,
     "taken": moment(),
+    "mode": "fork",
+    "into": "node2",
 }
 
 

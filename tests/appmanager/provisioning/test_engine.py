@@ -15,13 +15,14 @@ from appmanager.provisioning.machine import STEPS, TOUCHES, End, Kind, Step
 from appmanager.provisioning.outcome import Progress
 from appmanager.provisioning.plan import Order, Plan
 from appmanager.provisioning.recovery import recover
+from appmanager.provisioning.rehearsal import Rehearsed
 from appmanager.store.disk import RealDisk
 from appmanager.store.journal import Journal
 from appmanager.store.layout import Layout
 from appmanager.store.record import Record
 from appmanager.store.tree import write_whole
 from appmanager.store.versions import Versions
-from gridlink.errors import Busy, Refused, StartFailed
+from gridlink.errors import Busy, StartFailed
 from tests.appmanager.packed.making import files_of, packed
 from tests.appmanager.provisioning.failing_disk import full_from, read_only_from
 from tests.appmanager.provisioning.plain_host import PlainHost
@@ -212,21 +213,20 @@ async def test_what_can_not_be_begun_is_refused_with_the_reason(order: Order, wh
 
 
 async def test_what_a_command_would_do_can_be_asked_and_what_it_did(bundles: Bundles) -> None:
-    """`--dry-run` changes nothing; an outcome is on record for whoever asks again."""
+    """`--dry-run` leaves nothing; an outcome is on record for whoever asks again."""
     it = await story(Kind.UPDATE, bundles)
-    engine = Engine(it.disk, LAYOUT, it.host())
-    changes: list[str] = []
-    it.disk.before = changes.append
-    plan, steps = await engine.dry_run(it.order)
-    assert (plan.was, plan.keep, steps) == ("1.0.0", "000002", STEPS[Kind.UPDATE])
-    assert changes == []
+    host = it.host()
+    engine = Engine(it.disk, LAYOUT, host)
+    before = it.disk.tree(LAYOUT.managed)
+    assert await engine.dry_run(it.order, host) == Rehearsed("1.0.0", "2.0.0")
+    assert it.disk.tree(LAYOUT.managed) == before
     assert engine.recall("x") is None
     outcome = await engine.run(it.order)
     found = engine.recall("x")
     assert found is not None
     assert (found.id, found.module, found.kind, found.end) == ("x", "lamp", Kind.UPDATE, outcome.end)
-    with pytest.raises(Refused, match="is installed"):
-        await engine.dry_run(Order("y", Kind.INSTALL, "lamp", digest="d"))
+    tried = await engine.dry_run(Order("y", Kind.INSTALL, "lamp", digest="d"), host)
+    assert (tried.step, "is installed" in tried.reason) == (None, True)
 
 
 async def test_the_bytes_of_a_large_bundle_are_reported_as_they_are_unpacked(tmp_path: Path) -> None:
