@@ -79,6 +79,12 @@ def test_tab_completes_commands_modules_roles_and_requests(running_site: Path) -
     terminal.shows("site> ")
     completes(terminal, b"stac", "stack ")
     completes(terminal, b"voltage_p", "stack voltage_problem_handler ")
+    for typed, shown in ((b"restart voltage_p", "restart voltage_problem_handler "), (b"move st", "move storage ")):
+        terminal.type(b"\x03")
+        terminal.forget()
+        terminal.shows("site> ")
+        completes(terminal, typed, shown)
+    completes(terminal, b"--into nod", "move storage --into nodemanager ")
     terminal.type(b"\x03")
     terminal.forget()
     terminal.shows("site> ")
