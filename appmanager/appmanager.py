@@ -181,7 +181,7 @@ class AppManager(Children):
 
     async def _change_over(self, one: Planned, to: Planned, order: MoveOrder) -> None:
         """Starts the bundle where it is to run; what runs of it ends once that is RUNNING, else it goes on."""
-        self.check_there(to)
+        self.check_there(to, self.own_mib(to.name) if order.force else 0.0)  # forced, it ends before it runs there
         why = order.reason or "an operator asked for it"
         self.log.warning("%s moves from mode %s to %s: %s", one.name, one.mode, to.mode, why)
         former, child = self._children.get(one.name), None
@@ -217,18 +217,16 @@ class AppManager(Children):
         to = apart(destination(found, order, self._planned, self._policy), self._users, self._policy.processes)
         if to.mode != choice.mode:
             raise Refused(f"{name} can't run in mode {choice.mode}: {to.note}")
-        self.check_there(to)
+        self.check_there(to, self.own_mib(name))
         return to
 
-    def check_there(self, to: Planned) -> None:
-        """Raises Refused where there is no such NodeManager, or no memory."""
+    def check_there(self, to: Planned, own_mib: float) -> None:
+        """Raises Refused where there is no such NodeManager, or no memory beside the `own_mib` that it gives back."""
         if to.mode == "node" and not self.registry.find(name=to.into, managed_by=self.instance):
             found = self.registry.find(managed_by=self.instance)
             known = ", ".join(entry.name for entry in found if "host" in entry.requests) or "none"
             raise Refused(f"{to.name}: no NodeManager {to.into} is RUNNING that {self.instance} has started: {known}")
-        (to,) = admitted([to], read_free())
-        if to.refused:
-            raise Refused(f"{to.name}: {to.refused}")
+        self.admit(to, own_mib)
 
     async def _why_not(self, child: Child) -> str:
         """Why a child didn't get to run; empty where it runs."""

@@ -18,6 +18,7 @@ from appmanager.offences import Offence, Offences, as_moved
 from appmanager.operated import Operated
 from gridlink.errors import GridlinkError, Refused
 from gridlink.lifecycle import State
+from gridlink.node.admission import read_free, refusal
 from gridlink.node.bundle import durable_topics, read_bundle
 from gridlink.node.plan import Choice, Planned, Policy, plan
 from gridlink.registry import Entry
@@ -86,6 +87,21 @@ class Children(Operated):
         if found.manifest is not None and found.manifest.durable:
             self.durable_store().check(name)
         return found
+
+    def own_mib(self, name: str) -> float:
+        """The memory that what runs of a bundle was promised, and gives back when it ends."""
+        planned, child = self.find(name), self._children.get(name)
+        if planned is None or planned.manifest is None or child is None or child.state is not State.RUNNING:
+            return 0.0
+        return planned.manifest.resources.memory_mib or 0.0
+
+    def admit(self, to: Planned, own_mib: float = 0.0) -> None:
+        """Raises Refused, with the numbers, where what a bundle needs isn't free beside the `own_mib` it gives back."""
+        needs_mib = to.manifest.resources.memory_mib if to.manifest is not None else None
+        free = read_free() if needs_mib is not None else None
+        why = refusal(needs_mib, free, {}, own_mib) if needs_mib is not None and free is not None else ""
+        if why:
+            raise Refused(f"{to.name}: {why}")
 
     def put(self, planned: Planned) -> None:
         """Has the bundle among those that are managed."""

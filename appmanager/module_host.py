@@ -26,6 +26,7 @@ from appmanager.provisioning.blocking import in_own_thread
 from appmanager.provisioning.machine import Kind, Step
 from appmanager.provisioning.plan import Plan
 from appmanager.receiving import Received, Receiver
+from appmanager.running import STOPPED
 from appmanager.site_look import look
 from appmanager.store.disk import Disk
 from gridlink.errors import Busy, GridlinkError, Refused, StartFailed
@@ -53,7 +54,7 @@ class ModuleHost:
     def __init__(self, manager: AppManager, disk: Disk, received: Received) -> None:
         self._manager, self._receiver = manager, Receiver(manager, disk, received)
         self._held: dict[str, Child] = {}  # that wait for whoever follows them
-        self._was: dict[str, Planned] = {}  # what ran before the command
+        self._was: dict[str, tuple[Planned, bool]] = {}  # what there was before the command, and whether it was to run
 
     async def receive(self, plan: Plan, into: Path) -> None:
         """See Host."""
@@ -66,6 +67,8 @@ class ModuleHost:
             planned = self._manager.find(name)
             if planned is None or planned.manifest is None:
                 raise Refused(f"{name} can't run at all: {planned.refused if planned is not None else 'it is gone'}")
+            if self._starts_with_its_configuration(name):
+                self._manager.admit(planned)
             needs_mib = planned.manifest.resources.memory_mib
             await in_own_thread(lambda: preflight(planned.directory, staged, memory_mib=needs_mib))
             return
@@ -82,7 +85,8 @@ class ModuleHost:
         candidate = Candidate(staged, header, manifest, documents)
         older = plan.order.older or kind is Kind.ROLLBACK
         addresses = {*documents, *manifest.uses}
-        site = await look(self._manager.registry, self._manager.planned, name, addresses, older)
+        own_mib = self._manager.own_mib(name)
+        site = await look(self._manager.registry, self._manager.planned, name, addresses, older, own_mib)
         await in_own_thread(lambda: verify(checks, candidate, ask(), site))
 
     async def snapshot(self, plan: Plan) -> bytes | None:
@@ -90,7 +94,7 @@ class ModuleHost:
         name = plan.module
         child, planned = self._manager.child(name), self._manager.find(name)
         if planned is not None:
-            self._was[name] = planned
+            self._was[name] = planned, child is not None
         if child is None or child.state is not State.RUNNING:
             if child is not None:
                 await self._manager.end(child, END_S)
@@ -132,7 +136,7 @@ class ModuleHost:
         name = plan.module
         child, planned = self._manager.child(name), self._manager.find(name)
         if planned is not None:
-            self._was[name] = planned
+            self._was[name] = planned, child is not None
         if child is not None:
             await child.stop(END_S)
             await self._manager.forget_child(name)
@@ -166,9 +170,14 @@ class ModuleHost:
             await self._manager.hosting.ask(child.instance, "configure", child.instance)
             return
         planned = self._manager.find(name)
-        if planned is not None and child is not None and child.state is not State.STOPPED:
+        if planned is not None and child is not None and self._starts_with_its_configuration(name):
             await self._manager.end(child, END_S)
             await self._anew(planned)
+
+    def _starts_with_its_configuration(self, name: str) -> bool:
+        """Whether it has failed to run: what is stopped, or may not run, takes its configuration when it is started."""
+        child = self._manager.child(name)
+        return child is not None and child.state not in (State.RUNNING, State.STOPPED)
 
     async def _follow(self, to: Planned) -> None:
         """Starts a version, from what is held of another where something is. Raises StartFailed: that is held on."""
@@ -254,14 +263,17 @@ class ModuleHost:
         if plan.kind is Kind.CONFIGURE:
             await self._take(name)
             return
-        was = self._was.pop(name, None)
-        if was is None:
+        if name not in self._was:
             return  # it wasn't touched
+        was, ran = self._was.pop(name)
         self._manager.put(was)
         former, child = self._held.get(name), self._manager.child(name)
         if former is None:
-            if child is None:
+            if child is None and ran:
                 await self._anew(was)
+            elif child is None:
+                stays, why = (State.FAILED, was.refused) if was.refused else (State.STOPPED, STOPPED)
+                await self._manager.announce(name, stays, why)
             return
         if former is child and isinstance(former, ProcessChild) and reached is not Step.WATCH:
             del self._held[name]

@@ -130,7 +130,7 @@ class Rehearsing:
 
         refused = _refused(order.id, module, word, check, bool(asker.nkey))
         if refused is None and word in ("start", "restart"):
-            refused = _refused(order.id, module, word, lambda: self._runner.check_start(module), True)
+            refused = _refused(order.id, module, word, lambda: self._runner.check_start(word, module), True)
         if refused is not None:
             return refused
         notes = self._runner.missed(module) if word in ("stop", "kill") else ()

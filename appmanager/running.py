@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from appmanager.orders import Word
 from gridlink.errors import Refused
 from gridlink.lifecycle import State
-from gridlink.node.plan import NODEMANAGER_ENTRY
+from gridlink.node.plan import NODEMANAGER_ENTRY, Planned
 
 if TYPE_CHECKING:
     from appmanager.appmanager import AppManager
@@ -52,11 +52,9 @@ class Runner:
                 f"{module} is the last door to the outside: nobody reaches the site from there without it. Add --yes"
             )
 
-    def check_start(self, module: str) -> None:
-        """Raises Refused, ManifestInvalid: it may not run here, as it is now."""
-        planned = self._manager.find(module)
-        if planned is not None:
-            self._manager.plan_of(planned.directory, module)
+    def check_start(self, word: Word, module: str) -> None:
+        """Raises Refused, ManifestInvalid: it may not run here, as it is now, or doesn't fit."""
+        self._to_start(word, module)
 
     def missed(self, module: str) -> tuple[str, ...]:
         """What nobody would serve without a module, and which of the others use that, as people read it."""
@@ -78,11 +76,14 @@ class Runner:
         return bool(ours) and all(entry in ours for entry in doors)
 
     async def run(self, word: Word, module: str) -> str:
-        """Does it; why it failed, or nothing. Raises GridlinkError, TimeoutError."""
-        if word != "start":
-            await self._end(module, KILL_WITHIN_S if word == "kill" else STOP_WITHIN_S)
+        """Does it; why it failed, or nothing. Raises GridlinkError, TimeoutError.
+
+        What may not start is refused before anything of it ends.
+        """
         if word in ("start", "restart"):
-            return await self._start(module)
+            to = self._to_start(word, module)
+            return await self._start(to) if to is not None else ""
+        await self._end(module, KILL_WITHIN_S if word == "kill" else STOP_WITHIN_S)
         await self._manager.announce(module, State.STOPPED, STOPPED)
         return ""
 
@@ -92,16 +93,19 @@ class Runner:
             await child.stop(within_s)
             await self._manager.forget_child(module)
 
-    async def _start(self, module: str) -> str:
+    def _to_start(self, word: Word, module: str) -> Planned | None:
+        """The bundle as it would be started now; None where it runs. Raises Refused: it may not, or doesn't fit."""
         manager, child = self._manager, self._manager.child(module)
-        if child is not None and child.state is State.RUNNING:
-            return ""
-        if child is not None:
-            await child.stop(STOP_WITHIN_S)
-            await manager.forget_child(module)
+        if word == "start" and child is not None and child.state is State.RUNNING:
+            return None
         planned = manager.find(module)
         if planned is None:
             raise Refused(f"{module} isn't installed here: `gridlink install` does that")
         to = manager.plan_of(planned.directory, module)
-        manager.put(to)
-        return await manager.start_anew(to, START_WITHIN_S)
+        manager.admit(to, manager.own_mib(module))
+        return to
+
+    async def _start(self, to: Planned) -> str:
+        await self._end(to.name, STOP_WITHIN_S)
+        self._manager.put(to)
+        return await self._manager.start_anew(to, START_WITHIN_S)

@@ -14,9 +14,17 @@ from gridlink.registry import Entry, Registry
 
 
 async def look(
-    registry: Registry, planned: Sequence[Planned], module: str, addresses: Collection[str], older: bool
+    registry: Registry,
+    planned: Sequence[Planned],
+    module: str,
+    addresses: Collection[str],
+    older: bool,
+    own_mib: float,
 ) -> Site:
-    """The site around a module. `addresses`: whose contracts are asked for (`role storage`, `topic measurement`)."""
+    """The site around a module. `addresses`: whose contracts are asked for (`role storage`, `topic measurement`).
+
+    `own_mib`: the memory that what runs of it was promised.
+    """
     entries = registry.find()
     free = read_free()
     running = next((one.manifest for one in planned if one.name == module), None)
@@ -32,6 +40,7 @@ async def look(
         older_allowed=older,
         free_mib=free.mib if free is not None else None,
         free_of=free.of if free is not None else "this machine",
+        own_mib=own_mib,
     )
 
 

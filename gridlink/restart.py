@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class RestartHistory:
-    """The failures of one child, and what follows from them. Each child has its own.
+    """The failures of one child, and what follows from them. Each child has its own: a fresh start makes another one.
 
     More than `intensity` failures within `period_s` and the child is given up (OTP's rule). The wait before a restart
     doubles from `backoff_s[0]` to `backoff_s[1]` seconds with each failure in the period.
@@ -31,7 +31,3 @@ class RestartHistory:
             return None
         shortest_s, longest_s = self.backoff_s
         return float(min(longest_s, shortest_s * 2.0 ** min(count - 1, 64)))
-
-    def reset(self) -> None:
-        """Forgets all failures: an operator asked for a fresh start."""
-        self._failed_at_s.clear()

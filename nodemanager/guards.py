@@ -18,6 +18,7 @@ from typing import Any
 
 from gridlink.errors import Refused
 from gridlink.module.owner import owner
+from nodemanager.isolation.naming import named_log_record
 from nodemanager.watchdog.frames import holder
 
 log = logging.getLogger("gridlink.node")
@@ -27,10 +28,10 @@ SIGNALS = ("signal", "set_wakeup_fd", "siginterrupt")
 
 
 class Guards:
-    """From `start` to `stop`. `is_hosted(name)`: whether a module of that name lives here; `tell`: the guardian."""
+    """From `start` to `stop`. `is_hosted(name)`: whether one of that name lives in `node`. `tell`: the guardian."""
 
-    def __init__(self, is_hosted: Callable[[str], bool], tell: Callable[[str, str], None]) -> None:
-        self._is_hosted, self._tell, self._pid = is_hosted, tell, os.getpid()
+    def __init__(self, is_hosted: Callable[[str], bool], tell: Callable[[str, str], None], node: str) -> None:
+        self._is_hosted, self._tell, self._node, self._pid = is_hosted, tell, node, os.getpid()
         self._put_back: list[Callable[[], None]] = []
         self._streams: dict[str, Any] = {}
         self._modules: dict[str, ModuleType] = {}
@@ -41,6 +42,7 @@ class Guards:
         for name in SIGNALS:
             self._refuse(signal, name)
         self._refuse(type(asyncio.get_running_loop()), "add_signal_handler")
+        self._set(logging, "_logRecordFactory", named_log_record(logging.getLogRecordFactory(), self._node))
         self._streams = {name: getattr(sys, name) for name in STREAMS}
         self._modules = dict(sys.modules)
 

@@ -85,7 +85,7 @@ class NodeManager(Module[Config]):
         self._context = contextvars.copy_context()  # in our name, also where a module's handler calls
         self._warden: Warden | None = None
         self._memory = MemoryLimit(self.config.memory_mib)
-        self._guards = Guards(self._hosted.__contains__, self.hosting.tell_guardian)
+        self._guards = Guards(self._hosted.__contains__, self.hosting.tell_guardian, self.hosting.node)
 
     async def start(self) -> None:
         """Begins to watch, and to host what lies in its own bundle."""

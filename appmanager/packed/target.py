@@ -26,7 +26,7 @@ class Site:
     """What runs there. `served`: the roles; `contracts`: the documents of roles and topics by `role storage`.
 
     `running`: the version that the bundle replaces, if any; `served_by_running`: what it alone serves (`role storage`).
-    `older_allowed`: an operator asked for an older one.
+    `older_allowed`: an operator asked for an older one. `own_mib`: the memory that what runs of it was promised.
     """
 
     modules: tuple[Manifest, ...] = ()
@@ -37,6 +37,7 @@ class Site:
     older_allowed: bool = False
     free_mib: float | None = None
     free_of: str = "this machine"
+    own_mib: float = 0.0
 
 
 def this_host() -> Host:

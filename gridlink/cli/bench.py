@@ -34,6 +34,14 @@ def _modes(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]
     return modes
 
 
+def _subsets(_: click.Context, __: click.Parameter, value: int) -> int:
+    from gridlink.bench.subsets import BUNDLES  # noqa: PLC0415 - see above
+
+    if 0 < value <= len(BUNDLES):
+        raise click.BadParameter(f"expected 0, or {len(BUNDLES) + 1} or more (a term a bundle, and one), came {value}")
+    return value
+
+
 @command.command()
 @JSON
 @PLOT
@@ -42,7 +50,12 @@ def _modes(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]
 )
 @click.option("--modes", default="process,fork,node", show_default=True, callback=_modes, help="What to compare.")
 @click.option(
-    "--subsets", type=click.IntRange(min=0), default=10, show_default=True, help="Fit the model to so many; 0: don't."
+    "--subsets",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    callback=_subsets,
+    help="Fit the model to so many, 7 or more; 0: don't.",
 )
 def memory(as_json: bool, picture: Path | None, settle_s: float, modes: tuple[str, ...], subsets: int) -> None:
     """The seven modules in processes of their own, fresh or forked, and in one node: PSS of all their processes.

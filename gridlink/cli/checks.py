@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,14 +21,17 @@ import gridlink
 from gridlink.bus.server import LOOPBACK, STANDARD_PORT, find_program
 from gridlink.cli.options import STATE
 from gridlink.errors import GridlinkError, ServerUnreachable
+from gridlink.lifecycle import State
 from gridlink.node.admission import admitted, read_free
 from gridlink.node.bundle import find_bundles
-from gridlink.node.plan import Policy, read_plan
+from gridlink.node.plan import CHOSEN, Policy, read_plan
+from gridlink.registry import Entry
 
 MIB = 1024 * 1024
 MEMORY_MIB = (48, 96)  # below the first a node with seven modules doesn't fit, below the second just so
 DISK_MIB = (20, 100)
 OLDEST = (3, 11)
+ISOLATION_WITHIN_S = 30.0  # on a board: an interpreter starts, and loads two small bundles
 LIBRARIES = ("nats-py", "msgspec", "orjson", "psutil", "h11", "jsonschema", "click", "rich")
 
 
@@ -47,6 +50,7 @@ def machine() -> Iterator[Check]:
     yield python()
     yield libraries()
     yield uvloop()
+    yield isolation()
     yield nats_server()
     yield clock(time.time())
     yield memory(psutil.virtual_memory().available // MIB)
@@ -82,6 +86,28 @@ def uvloop() -> Check:
     return Check("uvloop", "ok", importlib.metadata.version("uvloop"))
 
 
+def isolation() -> Check:
+    """Whether a node of this Python can keep bundles apart; tried in a process of its own, which it arms."""
+    command = [sys.executable, "-m", "nodemanager.isolation"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ISOLATION_WITHIN_S, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        return Check("isolation", "fail", f"the self-check doesn't run: {error}", "install Gridlink again")
+    if done.returncode == 0:
+        return Check("isolation", "ok", "a bundle with libraries of its own can share a node")
+    last = (done.stdout + done.stderr).strip().rpartition("\n")[2]
+    text = last if done.returncode == 1 else f"the self-check ended with status {done.returncode} {last}".strip()
+    advice = "bundles with a lib/, native code or a name that is taken run in mode fork"
+    return Check("isolation", "warn", text, advice)
+
+
+def modes(entries: Iterable[Entry]) -> Iterator[Check]:
+    """What runs in another mode than was asked for, and why."""
+    for one in entries:
+        if one.state is State.RUNNING and one.reason not in ("", CHOSEN):
+            yield Check("mode", "ok", f"{one.name} runs in mode {one.mode}: {one.reason}")
+
+
 def nats_server() -> Check:
     """Whether there is a nats-server that runs, and which."""
     try:
@@ -115,7 +141,7 @@ def memory(available_mib: int) -> Check:
 
 
 def port(running: bool) -> Check:
-    """Whether nats-server's own port is free, or held by the node that runs here."""
+    """Whether nats-server's own port is free, or nobody's business: a node is `running`, so it has the one it needs."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -35,10 +35,11 @@ def command(options: Options, as_json: bool) -> None:
 
 def _all(options: Options) -> Iterator[Check]:
     yield from checks.machine()
-    node = _node(options)
-    yield checks.port(running=node.status == "ok")
+    node, *more = _node(options)
+    yield checks.port(running=node.status == "ok" or _runs_here(options))
     yield from checks.managed(options.managed, running=_is_found(options))
     yield node
+    yield from more
 
 
 def _is_found(options: Options) -> bool:
@@ -50,13 +51,22 @@ def _is_found(options: Options) -> bool:
     return True
 
 
-def _node(options: Options) -> Check:
+def _runs_here(options: Options) -> bool:
+    """Whether the processes of a node run whose managed directory is meant, whatever has become of its modules."""
+    try:
+        return find(options).managed is not None
+    except GridlinkError:
+        return False
+
+
+def _node(options: Options) -> list[Check]:
+    """How the node fares, then which of its modules run in another mode than was asked for."""
     try:
         find(options)
     except NodeNotFound as error:
-        return checks.unreachable(error, wanted=False)
+        return [checks.unreachable(error, wanted=False)]
     except GridlinkError as error:
-        return checks.unreachable(error, wanted=True)
+        return [checks.unreachable(error, wanted=True)]
     answers: list[Check] = []
 
     async def look() -> None:
@@ -75,12 +85,13 @@ def _node(options: Options) -> Check:
             answers.append(Check("node", "fail", f"{text}; not running: {', '.join(broken)}", advice))
         else:
             answers.append(Check("node", "ok" if entries else "warn", text, "" if entries else "another --site?"))
+        answers.extend(checks.modes(entries))
 
     try:
         run(look())
     except GridlinkError as error:
-        return checks.unreachable(error, wanted=True)
-    return answers[0]
+        return [checks.unreachable(error, wanted=True)]
+    return answers
 
 
 async def _namesake(site: Session, node: str) -> str:

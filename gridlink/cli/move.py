@@ -32,6 +32,8 @@ def command(options: Options, name: str, mode: str | None, into: str, as_json: b
     """
     if mode is None and not into:
         raise click.UsageError("expected --mode node|fork|process, or --into NODEMANAGER")
+    if into and mode not in (None, "node"):
+        raise click.UsageError(f"--into names a NodeManager, so it goes with --mode node, not {mode}")
     run(_move(options, name, mode or "node", into, as_json))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import click
 
@@ -21,6 +22,7 @@ class Words:
     instances: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     topics: tuple[str, ...] = ()
+    nodemanagers: tuple[str, ...] = ()
     types: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
@@ -38,6 +40,7 @@ class Words:
             instances=_sorted(entry.instance for entry in found),
             roles=_sorted(role for entry in found for role in entry.roles),
             topics=_sorted(topic for entry in found for topic in (*entry.publishes, *entry.subscribes)),
+            nodemanagers=_sorted(entry.name for entry in found if "host" in entry.requests),
             types={name: _sorted(of_it) for name, of_it in types.items()},
         )
 
@@ -60,29 +63,38 @@ def candidates(group: click.Group, ctx: click.Context, before: Sequence[str], wo
 
 
 def _arguments(command: click.Command, before: Sequence[str], words: Words) -> Sequence[str]:
-    names = {option: one.name for one in command.params if isinstance(one, click.Option) for option in one.opts}
-    choices = {
-        option: one.type.choices
-        for one in command.params
-        if isinstance(one, click.Option) and isinstance(one.type, click.Choice)
-        for option in one.opts
-    }
-    last = before[-1]
-    if last in choices:
-        return [str(choice) for choice in choices[last]]
-    of_option = {"roles": words.roles, "topics": words.topics, "sources": words.instances}.get(names.get(last) or "")
-    if of_option is not None:
-        return of_option
-    given = [word for word in before[1:] if not word.startswith("-")]
+    valued = {name: one for one in command.params if isinstance(one, click.Option) for name in one.opts if _takes(one)}
+    option = valued.get(before[-1])
+    if option is not None:
+        return _of_option(option, words)
+    given = [word for last, word in pairwise(before) if not word.startswith("-") and last not in valued]
     wanted = [one.name for one in command.params if isinstance(one, click.Argument)]
     at = wanted[len(given)] if len(given) < len(wanted) else ""
     if at == "type":
         return words.types.get(given[-1], ()) if given else ()
     return {
         "name": (*words.modules, *words.instances),
+        "module": words.modules,
         "to": (*words.roles, *words.instances),
         "topic": words.topics,
     }.get(at or "", ())
+
+
+def _takes(option: click.Option) -> bool:
+    """Whether a value comes after it."""
+    return not option.is_flag and not option.count
+
+
+def _of_option(option: click.Option, words: Words) -> Sequence[str]:
+    if isinstance(option.type, click.Choice):
+        return [str(choice) for choice in option.type.choices]
+    of_site = {
+        "roles": words.roles,
+        "topics": words.topics,
+        "sources": words.instances,
+        "into": words.nodemanagers,
+    }
+    return of_site.get(option.name or "", ())
 
 
 class Completer:

@@ -45,16 +45,20 @@ def admitted(planned: Sequence[Planned], free: Free | None, running: Collection[
     return found
 
 
-def refusal(needs_mib: float, free: Free, promised: dict[str, float]) -> str:
-    """Why a bundle that needs so much doesn't fit beside what was `promised` to others; empty where it does."""
-    left_mib = free.mib - RESERVE_MIB - sum(promised.values())
-    if needs_mib <= left_mib:
+def refusal(needs_mib: float, free: Free, promised: dict[str, float], own_mib: float = 0.0) -> str:
+    """Why a bundle that needs so much doesn't fit beside what was `promised` to others; empty where it does.
+
+    `own_mib`: promised to what runs of it and gives that back: who needs no more than that has it already.
+    """
+    left_mib = free.mib + own_mib - RESERVE_MIB - sum(promised.values())
+    if needs_mib <= max(left_mib, own_mib):
         return ""
+    own = f", {_number(own_mib)} it gives back" if own_mib else ""
     others = f", {_number(sum(promised.values()))} promised to {', '.join(promised)}" if promised else ""
     return (
         f"it needs {_number(needs_mib)} MiB (resources.memory_mib), and {max(left_mib, 0):.0f} MiB are left for it: "
-        f"{free.mib:.0f} MiB of {free.of} are free, {RESERVE_MIB:g} are kept{others}: end something, give it more, or "
-        "lower the number if the module takes less"
+        f"{free.mib:.0f} MiB of {free.of} are free, {RESERVE_MIB:g} are kept{own}{others}: end something, give it "
+        "more, or lower the number if the module takes less"
     )
 
 

@@ -31,6 +31,7 @@ from gridlink.node.checkpoints import Keeper, States
 from gridlink.node.forked import end_copies
 from gridlink.node.lifeline import FAILURE, READY, RELOAD, STARTING, Ending, Lifeline
 from gridlink.node.logs import set_up
+from gridlink.node.loop_errors import tell
 from gridlink.node.node import Node
 from gridlink.node.settings import HostSetting, NodeFile, NodeSettings
 from gridlink.tasks import Tasks
@@ -99,6 +100,7 @@ async def open_bus(site: str, node: str, url: str) -> Bus:
 async def _run(settings: NodeSettings, say_fd: int, held_fd: int, keys: str) -> int:
     ending = Ending()
     end_copies(asyncio.get_running_loop())
+    asyncio.get_running_loop().set_exception_handler(tell)
     async with Lifeline(say_fd, held_fd, ending, partial(_replaced, settings.node_file)) as lifeline:
         tasks = Tasks("process")
         tasks.spawn(lifeline.beat(), name="heartbeat")

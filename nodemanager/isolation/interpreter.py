@@ -11,12 +11,11 @@ import importlib.util
 import logging
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures.thread import ThreadPoolExecutor
 from typing import Any
 
-from nodemanager.isolation import hooks, naming, threads
+from nodemanager.isolation import hooks, threads
 from nodemanager.isolation.extension import set_type
 from nodemanager.isolation.finder import scoped_find_spec, scoped_module_lock
 from nodemanager.isolation.metadata import scoped_find_distributions
@@ -40,8 +39,6 @@ def _replacements() -> list[tuple[Any, str, _Wrapper]]:
         (atexit, "register", hooks.scoped_register),
         (atexit, "unregister", hooks.scoped_unregister),
         (logging.Logger, "addHandler", hooks.scoped_add_handler),
-        (logging, "_logRecordFactory", naming.named_log_record),
-        (warnings, "formatwarning", naming.named_warning),
     ]
 
 

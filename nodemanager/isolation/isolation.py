@@ -30,8 +30,11 @@ class Isolation:
     """Loads and unloads bundles. Threads may load at the same time."""
 
     def self_check(self) -> str | None:
-        """Why bundles can't be isolated in this interpreter, or None. Costs nothing; arming tries it in earnest."""
-        return _process.broken or unsupported()
+        """Why bundles can't be isolated in this interpreter, or None: then it is armed.
+
+        The first bundle that needs it has it tried. Without one, see `python -m nodemanager.isolation`.
+        """
+        return _process.arm()
 
     def keep_copies_in(self, directory: Path) -> None:
         """Where copies of native libraries are made that are loaded already; what killed processes left there goes."""
@@ -70,7 +73,7 @@ class _Process:
     """What is loaded into this process. One object, as there is one `sys.modules`."""
 
     def __init__(self) -> None:
-        self.broken: str | None = None
+        self._broken: str | None = None
         self._lock = threading.RLock()
         self._bundles: dict[BundleSpace, LoadedBundle | None] = {}
         self._armed: Any = None  # an armed.Armed: loaded only when it is needed
@@ -118,22 +121,29 @@ class _Process:
         self._bundles[space] = None
         return self._import(space, entry)
 
-    def _isolate(self, space: BundleSpace, layout: Layout) -> None:
-        reason = self.broken or unsupported()
-        if reason is not None:
-            raise NotHostable(f"{space.name}: {reason}: run it in mode fork", reason=reason)
-        if self._armed is None:
+    def arm(self) -> str | None:
+        """Why this interpreter can't be armed, which is remembered; None: it is."""
+        with self._lock:
+            self._broken = self._broken or unsupported()
+            if self._broken is not None or self._armed is not None:
+                return self._broken
             from nodemanager.isolation.armed import Armed  # noqa: PLC0415 (ctypes and more, not for an idle node)
 
             armed = Armed(self._bundles)
-            self.broken = armed.begin()
-            if self.broken is not None:
-                raise NotHostable(f"{space.name}: {self.broken}: run it in mode fork", reason=self.broken)
+            self._broken = armed.begin()
+            if self._broken is not None:
+                return self._broken
             self._armed = armed
             if self.copies is not None:
                 from nodemanager.isolation.scratch import keep_in  # noqa: PLC0415
 
                 keep_in(self.copies)
+            return None
+
+    def _isolate(self, space: BundleSpace, layout: Layout) -> None:
+        reason = self.arm()
+        if reason is not None:
+            raise NotHostable(f"{space.name}: {reason}: run it in mode fork", reason=reason)
         self._armed.enter(space, layout)
         self._bundles[space] = None
 

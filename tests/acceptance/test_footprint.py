@@ -93,3 +93,4 @@ async def test_what_does_not_fit_is_refused_before_it_starts_with_the_numbers(tm
         doctor = await asyncio.to_thread(run, "-C", managed, "doctor", "--json")
         checks = {one["name"]: one for one in json.loads(doctor.out)["checks"]}
         assert "not running: large@" in checks["node"]["text"]
+        assert checks["port"]["status"] == "ok", checks["port"]  # its own nats-server has it

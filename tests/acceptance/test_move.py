@@ -19,7 +19,7 @@ from gridlink import address
 from gridlink.bus.protocol import Bus
 from gridlink.codec import encode
 from gridlink.config import machine_name
-from gridlink.errors import GridlinkError
+from gridlink.errors import GridlinkError, Refused
 from gridlink.message import Message
 from gridlink.module.retry import Retry
 from gridlink.module.sender import Sender
@@ -293,13 +293,17 @@ async def test_what_makes_no_sense_is_refused_with_the_reason(managed: Path) -> 
         for arguments, words in {
             ("nobody", "--mode", "fork"): "no module or instance 'nobody'",
             ("node2", "--mode", "fork"): "node2 is a NodeManager, which others live in",
-            ("counter", "--mode", "fork", "--into", "node2"): "--into names a NodeManager, so it goes with mode node",
             ("counter", "--into", "node3"): "no NodeManager node3 is RUNNING that appmanager@",
             ("appmanager", "--mode", "fork"): "appmanager is run by no AppManager",
         }.items():
             status, _, err = await gridlink(managed, "move", *arguments)
             assert (status, words in err, len(err.splitlines())) == (1, True, 1), err
         assert (await gridlink(managed, "move", "counter"))[0] == 2
+        status, _, err = await gridlink(managed, "move", "counter", "--mode", "fork", "--into", "node2")
+        assert (status, "--into names a NodeManager, so it goes with --mode node" in err) == (2, True), err
+        order = {"name": "counter", "mode": "fork", "into": "node2", "id": "1"}
+        with pytest.raises(Refused, match="--into names a NodeManager, so it goes with mode node"):
+            await node.sender.request(node.registry.find(name="appmanager")[0].instance, "move", order)
         assert (await gridlink(managed, "move", "counter", "--into", "node2"))[0] == 0
         (entry,) = await node.all_running("counter")
         assert entry.node.endswith("-node2")

@@ -89,10 +89,13 @@ def test_the_subsets_that_are_drawn_determine_all_terms(subsets: int) -> None:
 
 
 def test_too_few_subsets_are_refused_before_anything_is_measured() -> None:
-    """Exit status 1 at once, with the number that would do."""
-    result = CliRunner().invoke(command, ["memory", "--subsets", "6"])
-    assert result.exit_code == 1
-    assert "take 7 or more" in result.stderr
+    """As wrong usage, with the number that would do, which the help tells."""
+    for few in ("1", "6"):
+        result = CliRunner().invoke(command, ["memory", "--subsets", few])
+        assert (result.exit_code, "expected 0, or 7 or more" in result.stderr) == (2, True), result.stderr
+    assert f"{len(BUNDLES) + 1} or more; 0: don't" in CliRunner().invoke(command, ["memory", "--help"]).output
+    with pytest.raises(BenchFailed, match="take 7 or more"):
+        draw(6)
 
 
 def test_the_report_predicts_each_n_and_says_how_far_off_it_is() -> None:

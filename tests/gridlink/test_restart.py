@@ -34,14 +34,6 @@ def test_the_period_slides() -> None:
     assert history.failed(19.9) is None
 
 
-def test_a_reset_forgets_everything() -> None:
-    """An operator's `start` gives a fresh chance."""
-    history = RestartHistory(intensity=1, period_s=60)
-    history.failed(0.0)
-    history.reset()
-    assert history.failed(1.0) == 0.2
-
-
 @given(st.integers(0, 3000), st.floats(0.001, 10), st.floats(0.001, 100), st.lists(st.floats(0, 1e3), max_size=50))
 def test_a_wait_is_never_below_the_shorter_nor_over_the_longest(
     intensity: int, shortest_s: float, longest_s: float, ats: list[float]

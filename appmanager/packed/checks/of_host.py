@@ -56,7 +56,7 @@ class Libraries:
 
 
 class Memory:
-    """What the manifest says that it needs is free. What it replaces gives back its own."""
+    """What the manifest says that it needs is free. What runs of it gives back its own."""
 
     name = "memory"
 
@@ -67,8 +67,7 @@ class Memory:
         needs_mib = candidate.manifest.resources.memory_mib
         if needs_mib is None or site.free_mib is None:
             return
-        given_back = site.running.resources.memory_mib if site.running is not None else None
-        why = refusal(needs_mib, Free(site.free_mib + (given_back or 0.0), site.free_of), {})
+        why = refusal(needs_mib, Free(site.free_mib, site.free_of), {}, site.own_mib)
         if why:
             yield why
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import sys
 import threading
 from collections.abc import Iterator
-from contextvars import Context
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 from gridlink.module.owner import owner
+from gridlink.node.loop_errors import context_of
 
 DEEPEST = 40
 
@@ -41,8 +40,9 @@ def stacks_of(instance: str) -> tuple[TaskStack, ...]:
 
 
 def owner_of(task: asyncio.Task[Any]) -> str:
-    """In whose name a task runs. Python 3.12 has `get_context`; before, the context is among what a task refers to."""
-    return next((one.get(owner, "") for one in gc.get_referents(task) if isinstance(one, Context)), "")
+    """In whose name a task runs."""
+    context = context_of(task)
+    return context.get(owner, "") if context is not None else ""
 
 
 def _task(task: asyncio.Task[Any]) -> TaskStack:

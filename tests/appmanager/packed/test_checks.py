@@ -139,6 +139,16 @@ def test_what_does_not_fit_is_refused_with_the_reason(
     assert why in reasons[0][1]
 
 
+def test_a_version_that_does_not_run_has_no_memory_to_give_back(candidate: Candidates) -> None:
+    """One that was refused for its memory must not get in as an update of itself."""
+    large = {"memory_mib": 900_000}
+    site = Site(running=_manifest(resources=large), free_mib=100.0)
+    found = candidate(resources=large)
+    [(check, why)] = _reasons(found, site=site)
+    assert (check, "it needs 900000 MiB" in why) == ("memory", True)
+    assert _reasons(found, site=replace(site, own_mib=900_000.0)) == []
+
+
 def test_a_contract_that_breaks_a_module_names_it(candidate: Candidates) -> None:
     """And a role that is gone names who used it."""
     old, new = _request({"type": "integer"}), _request({"type": "string"})

@@ -11,7 +11,7 @@ import pytest
 from msgspec import structs
 
 from gridlink.manifest import Manifest, Resources
-from gridlink.node.admission import RESERVE_MIB, Free, admitted, read_free
+from gridlink.node.admission import RESERVE_MIB, Free, admitted, read_free, refusal
 from gridlink.node.plan import Planned
 
 MIB = 1024 * 1024
@@ -50,6 +50,15 @@ def test_what_declares_nothing_or_runs_or_is_refused_already_is_left_as_it_is() 
     planned = admitted([bundle("silent", None), bundle("here", 500), broken, bundle("a", 100)], FREE, {"here"})
     assert refused(planned) == ["broken"]
     assert planned[2].refused == "no package"
+
+
+def test_what_it_gives_back_is_free_to_itself() -> None:
+    """It is restarted where nothing else is free any more; with a larger number it needs the difference."""
+    full = Free(RESERVE_MIB - 10, "this machine")
+    assert refusal(300, full, {}, own_mib=300) == ""
+    assert refusal(300.5, FREE, {}, own_mib=200.5) == ""
+    assert "300 MiB are left for it" in refusal(301, FREE, {}, own_mib=200)
+    assert "116 MiB of this machine are free, 16 are kept, 200 it gives back: " in refusal(301, FREE, {}, own_mib=200)
 
 
 def test_an_unknown_amount_refuses_nothing() -> None:
