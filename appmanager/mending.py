@@ -27,7 +27,7 @@ LOOK_S = 0.02
 async def mended(layout: Layout, link: GuardianLink) -> list[Recovered]:
     """Ends the processes of those modules that outlived the former AppManager, then mends their files.
 
-    In this order, because a process writes its last checkpoint when it ends.
+    In this order, because a process writes its last checkpoint when it ends. Raises OSError: what journals there are.
     """
     disk = RealDisk()
     await in_thread(lambda: remove_durably(disk, layout.dry_run))

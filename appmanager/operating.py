@@ -184,8 +184,13 @@ class Operating:
         for kept in await self._keeping.all():
             if kept.what == "run":
                 await self.runs.cut_off(kept.document)
-            else:
-                await self._resubmit(going_on(read_order(kept.document), moment()))
+                continue
+            try:
+                order = read_order(kept.document)
+            except ValueError as error:  # a ValidationError
+                self._manager.log.error("a command that waited is of another release: %s", error)  # noqa: TRY400
+                continue
+            await self._resubmit(going_on(order, moment()))
 
     async def _resubmit(self, order: Order) -> None:
         """A command that waited: if it has ended it is on record, and isn't done again."""

@@ -7,10 +7,10 @@ done. It may be cut off itself, and be done again.
 from __future__ import annotations
 
 from collections.abc import Callable
-
-import msgspec
+from dataclasses import replace
 
 from appmanager.packed.limits import Limits
+from appmanager.provisioning.blocking import said
 from appmanager.provisioning.bundle_change import BundleChange
 from appmanager.provisioning.change import Change
 from appmanager.provisioning.config_change import ConfigChange
@@ -18,11 +18,11 @@ from appmanager.provisioning.machine import TOUCHES, End, Event, Kind, Step, adv
 from appmanager.provisioning.outcome import Outcome, Recovered
 from appmanager.provisioning.plan import Plan, read
 from appmanager.provisioning.removal import Removal
+from appmanager.provisioning.salvage import salvage
 from appmanager.store.disk import Disk
-from appmanager.store.journal import Journal
-from appmanager.store.layout import Layout
-from appmanager.store.record import Entry, Record
-from appmanager.store.tree import remove_durably
+from appmanager.store.journal import Journal, JournalDamaged
+from appmanager.store.layout import BUNDLE, Layout
+from appmanager.store.record import Entry, Record, RecordDamaged
 from gridlink.errors import GridlinkError
 
 VERSIONS_KEPT = 3
@@ -48,15 +48,16 @@ def change_of(
 def recover(disk: Disk, layout: Layout, at_s: float) -> list[Recovered]:
     """Mends all modules that something was being done to; the others are left alone. `at_s`: Unix time, for the record.
 
-    What the disk refuses is an outcome too (BROKEN, with the reason): the other modules are to run.
+    What can't be mended is an outcome too (BROKEN, with the reason): the other modules are to run. Raises OSError: the
+    journals can't be listed.
     """
     journal, record = Journal(disk, layout), Record(disk, layout.record)
     found = []
     for module in journal.modules():
         try:
             recovered = recover_module(disk, layout, record, module, at_s)
-        except (OSError, GridlinkError) as error:
-            outcome = Outcome("", module, Kind.UPDATE, End.BROKEN, f"it can't be mended at this start: {error}")
+        except Exception as error:  # noqa: BLE001 - whatever one module's files look like, the node is to start
+            outcome = Outcome("", module, Kind.UPDATE, End.BROKEN, f"it can't be mended at this start: {said(error)}")
             recovered = Recovered(outcome)
         if recovered is not None:
             found.append(recovered)
@@ -64,20 +65,23 @@ def recover(disk: Disk, layout: Layout, at_s: float) -> list[Recovered]:
 
 
 def recover_module(disk: Disk, layout: Layout, record: Record, module: str, at_s: float) -> Recovered | None:
-    """Mends one module; None where there is nothing to say. Raises OSError, RecordDamaged: not mended."""
+    """Mends one module; None where there is nothing to say. Raises OSError, GridlinkError: not mended."""
     journal = Journal(disk, layout)
-    journalled = journal.read(module)
     try:
-        plan = read(journalled.plan) if journalled is not None else None
-    except msgspec.ValidationError as error:
-        raise GridlinkError(f"{module}: its journal is of another release of Gridlink: {error}") from error
-    if journalled is None or plan is None:
-        remove_durably(disk, layout.staged(module))  # it was not begun
-        journal.end(module)
+        journalled = journal.read(module)
+    except JournalDamaged as error:
+        return Recovered(Outcome("", module, Kind.UPDATE, End.ROLLED_BACK, salvage(disk, layout, module, str(error))))
+    if journalled is None:
         return None
-    begun = tuple(Step(step) for step in journalled.steps)
-    last = begun[-1] if begun else first(plan.kind)
-    after = Step.UNDO if Step.UNDO in begun else advance(plan.kind, last, Event.CUT)
+    try:
+        plan = read(journalled.plan)
+        steps = tuple(Step(step) for step in journalled.steps)
+    except ValueError as error:  # a ValidationError is one
+        raise GridlinkError(f"{module}: its journal is of another release of Gridlink: {error}") from error
+    begun = {*steps, *_lost(disk, layout, plan, steps)}
+    last = steps[-1] if steps else first(plan.kind)
+    undone = Step.UNDO in begun or len(begun) > len(steps)
+    after = Step.UNDO if undone else advance(plan.kind, last, Event.CUT)
     if after is Step.RECEIVE:
         return Recovered(None, plan.order)
     change = change_of(disk, layout, plan, at_s, Limits())
@@ -89,22 +93,30 @@ def recover_module(disk: Disk, layout: Layout, record: Record, module: str, at_s
         untouched = TOUCHES.isdisjoint(begun)
         why = f"it was cut off in its step {last.value!r}: the old version is in place"
         outcome = _outcome(plan, End.REFUSED if untouched else End.ROLLED_BACK, why, last)
-    order = plan.order
-    record.append(
-        Entry(
-            order.id,
-            order.kind,
-            module,
-            outcome.end,
-            outcome.reason,
-            order.who,
-            plan.digests,
-            at_s,
-            signed=order.signed,
-        )
-    )
+    outcome = _on_record(record, plan, outcome, at_s)
     journal.end(module)
     return Recovered(outcome)
+
+
+def _lost(disk: Disk, layout: Layout, plan: Plan, steps: tuple[Step, ...]) -> set[Step]:
+    """The steps whose records may be lost: what was kept of the old version tells that it is not in its place."""
+    if not plan.keep or not {Step.COMMIT, Step.TIDY}.isdisjoint(steps):
+        return set()
+    is_out = disk.kind(layout.version(plan.module, plan.keep) / BUNDLE)
+    return {Step.SWITCH, Step.START} - set(steps) if is_out else set()
+
+
+def _on_record(record: Record, plan: Plan, outcome: Outcome, at_s: float) -> Outcome:
+    """Puts the outcome on record; a record that is damaged keeps no module from being mended, and that is said."""
+    order, digests = plan.order, plan.digests
+    entry = Entry(
+        order.id, order.kind, order.module, outcome.end, outcome.reason, order.who, digests, at_s, signed=order.signed
+    )
+    try:
+        record.append(entry)
+    except RecordDamaged as error:
+        return replace(outcome, reason=f"{outcome.reason}; not on record: {error}")
+    return outcome
 
 
 def _outcome(plan: Plan, end: End, reason: str, step: Step) -> Outcome:
