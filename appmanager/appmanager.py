@@ -80,18 +80,20 @@ class AppManager(Children):
         self._policy = self._read_policy()
         await self._link.open()
         self.tasks.spawn(self._link.listen(), name="guardian")
-        self._offences.tell(self.config.offences)
         if pending(self.config.managed):
             await self._mend()
             # an install that was finished just now may have one
             self._policy = replace(self._policy, chosen=self._read_choices())
         self._mended.set()
+        tried = {one.outcome.module for one in self._recovered if one.outcome is not None and one.tried}
+        offences = [replace(one, moves=one.moves and one.module not in tried) for one in self.config.offences]
+        self._offences.tell(offences)
         self._planned = read_plan(managed, self._policy)
         self._planned = [apart(planned, self._users, self._policy.processes) for planned in self._planned]
         if not self._planned and not is_provisioned(managed):
             self._link.close()
             raise ManagedDirectoryInvalid(f"{self.config.managed} holds no bundle")
-        self._offences.put_on_record(self.config.offences)
+        self._offences.put_on_record(offences)
         self.tasks.spawn(self._bring_up(), name="bring up")
         self.tasks.spawn(keep_told(self._states, self._link.status), name="telling")
 
@@ -100,9 +102,14 @@ class AppManager(Children):
 
         self._resumes = True
         try:
-            self._recovered = await mended(self.layout(), self._link)
+            whys = {**self.hosting.blocked, **self._policy.moved}
+            self._recovered = await mended(self.layout(), self._link, whys)
         except OSError as error:  # what runs is to run all the same
             self.log.error("what was being done to modules can't be looked up: %s", error)  # noqa: TRY400
+        for one in self._recovered:
+            if one.outcome is not None and one.tried:  # the old version is in place, which did nothing
+                self.let_in(one.outcome.module)
+                self.forgive(one.outcome.module)
 
     async def stop(self) -> None:
         """Stops the modules in reverse of their start."""

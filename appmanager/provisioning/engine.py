@@ -128,7 +128,8 @@ class Engine:
         if outcome.end is End.BROKEN:
             return outcome  # the journal stays: whoever mends it knows the end, and puts it on record
         said_so = await self._ended(outcome, order, plan.digests)
-        if outcome.end is not End.DONE or not said_so.reason:  # else something of it is left to be done
+        left = outcome.step is not None or said_so.reason != outcome.reason  # not tidied, not on record
+        if outcome.end is not End.DONE or not left:
             await self._closed(order.module)
         return said_so
 

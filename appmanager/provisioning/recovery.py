@@ -6,8 +6,9 @@ done. It may be cut off itself, and be done again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from appmanager.packed.limits import Limits
 from appmanager.provisioning.blocking import said
@@ -45,9 +46,10 @@ def change_of(
     return BundleChange(disk, layout, plan, limits=limits, versions_kept=versions_kept, at_s=at_s, progress=progress)
 
 
-def recover(disk: Disk, layout: Layout, at_s: float) -> list[Recovered]:
+def recover(disk: Disk, layout: Layout, at_s: float, whys: Mapping[str, str] = MappingProxyType({})) -> list[Recovered]:
     """Mends all modules that something was being done to; the others are left alone. `at_s`: Unix time, for the record.
 
+    `whys`: what modules did to end their process, which is the reason where a version was just being tried.
     What can't be mended is an outcome too (BROKEN, with the reason): the other modules are to run. Raises OSError: the
     journals can't be listed.
     """
@@ -55,7 +57,7 @@ def recover(disk: Disk, layout: Layout, at_s: float) -> list[Recovered]:
     found = []
     for module in journal.modules():
         try:
-            recovered = recover_module(disk, layout, record, module, at_s)
+            recovered = recover_module(disk, layout, record, module, at_s, whys.get(module, ""))
         except Exception as error:  # noqa: BLE001 - whatever one module's files look like, the node is to start
             outcome = Outcome("", module, Kind.UPDATE, End.BROKEN, f"it can't be mended at this start: {said(error)}")
             recovered = Recovered(outcome)
@@ -64,8 +66,13 @@ def recover(disk: Disk, layout: Layout, at_s: float) -> list[Recovered]:
     return found
 
 
-def recover_module(disk: Disk, layout: Layout, record: Record, module: str, at_s: float) -> Recovered | None:
-    """Mends one module; None where there is nothing to say. Raises OSError, GridlinkError: not mended."""
+def recover_module(
+    disk: Disk, layout: Layout, record: Record, module: str, at_s: float, did: str = ""
+) -> Recovered | None:
+    """Mends one module; None where there is nothing to say. `did`: how it ended its process, if it is known.
+
+    Raises OSError, GridlinkError: not mended.
+    """
     journal = Journal(disk, layout)
     try:
         journalled = journal.read(module)
@@ -85,17 +92,19 @@ def recover_module(disk: Disk, layout: Layout, record: Record, module: str, at_s
     if after is Step.RECEIVE:
         return Recovered(None, plan.order)
     change = change_of(disk, layout, plan, at_s, Limits())
+    tried = Step.START in steps and after is Step.UNDO
     if after is Step.TIDY:
         change.tidy()
         outcome = _outcome(plan, End.DONE, "finished after it was cut off", last)
     else:
         change.undo(frozenset(begun))
         untouched = TOUCHES.isdisjoint(begun)
-        why = f"it was cut off in its step {last.value!r}: the old version is in place"
+        because = f" ({did})" if tried and did else ""
+        why = f"it was cut off in its step {last.value!r}{because}: the old version is in place"
         outcome = _outcome(plan, End.REFUSED if untouched else End.ROLLED_BACK, why, last)
     outcome = _on_record(record, plan, outcome, at_s)
     journal.end(module)
-    return Recovered(outcome)
+    return Recovered(outcome, tried=tried)
 
 
 def _lost(disk: Disk, layout: Layout, plan: Plan, steps: tuple[Step, ...]) -> set[Step]:
