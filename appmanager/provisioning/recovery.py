@@ -7,7 +7,6 @@ done. It may be cut off itself, and be done again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 
 from appmanager.packed.limits import Limits
@@ -22,8 +21,9 @@ from appmanager.provisioning.removal import Removal
 from appmanager.provisioning.salvage import salvage
 from appmanager.store.disk import Disk
 from appmanager.store.journal import Journal, JournalDamaged
+from appmanager.store.keeping_on import append_anyhow
 from appmanager.store.layout import BUNDLE, Layout
-from appmanager.store.record import Entry, Record, RecordDamaged
+from appmanager.store.record import Entry, Record
 from gridlink.errors import GridlinkError
 
 VERSIONS_KEPT = 3
@@ -102,7 +102,11 @@ def recover_module(
         because = f" ({did})" if tried and did else ""
         why = f"it was cut off in its step {last.value!r}{because}: the old version is in place"
         outcome = _outcome(plan, End.REFUSED if untouched else End.ROLLED_BACK, why, last)
-    outcome = _on_record(record, plan, outcome, at_s)
+    order, digests = plan.order, plan.digests
+    entry = Entry(
+        order.id, order.kind, order.module, outcome.end, outcome.reason, order.who, digests, at_s, signed=order.signed
+    )
+    append_anyhow(disk, layout, record, entry)
     journal.end(module)
     return Recovered(outcome, tried=tried)
 
@@ -113,19 +117,6 @@ def _lost(disk: Disk, layout: Layout, plan: Plan, steps: tuple[Step, ...]) -> se
         return set()
     is_out = disk.kind(layout.version(plan.module, plan.keep) / BUNDLE)
     return {Step.SWITCH, Step.START} - set(steps) if is_out else set()
-
-
-def _on_record(record: Record, plan: Plan, outcome: Outcome, at_s: float) -> Outcome:
-    """Puts the outcome on record; a record that is damaged keeps no module from being mended, and that is said."""
-    order, digests = plan.order, plan.digests
-    entry = Entry(
-        order.id, order.kind, order.module, outcome.end, outcome.reason, order.who, digests, at_s, signed=order.signed
-    )
-    try:
-        record.append(entry)
-    except RecordDamaged as error:
-        return replace(outcome, reason=f"{outcome.reason}; not on record: {error}")
-    return outcome
 
 
 def _outcome(plan: Plan, end: End, reason: str, step: Step) -> Outcome:

@@ -329,4 +329,4 @@ async def test_what_the_host_has_to_say_is_told_and_on_record_and_leaves_nothing
     assert Journal(it.disk, LAYOUT).modules() == []
     last = Record(it.disk, LAYOUT.record).verify()
     assert last is not None
-    assert last.reason == outcome.reason
+    assert last.last.reason == outcome.reason
