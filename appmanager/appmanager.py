@@ -20,7 +20,7 @@ from appmanager.provisioning.pending import pending
 from appmanager.telling import keep_told
 from gridlink.codec import encode
 from gridlink.contract import Topic
-from gridlink.errors import GridlinkError, ManagedDirectoryInvalid, NoSuchInstance, Refused
+from gridlink.errors import ConfigInvalid, GridlinkError, ManagedDirectoryInvalid, NoSuchInstance, Refused
 from gridlink.health import TOPIC, ModuleCrashed, ModuleHung
 from gridlink.lifecycle import State
 from gridlink.message import message
@@ -28,7 +28,7 @@ from gridlink.module import request
 from gridlink.node.admission import admitted, read_free
 from gridlink.node.bring_down import bring_down
 from gridlink.node.bring_up import bring_up
-from gridlink.node.choices import read_choices, write_choices
+from gridlink.node.choices import put_choices_aside, read_choices, write_choices
 from gridlink.node.plan import Choice, Planned, Policy, is_provisioned, read_plan
 
 if TYPE_CHECKING:
@@ -80,22 +80,36 @@ class AppManager(Children):
         self._policy = self._read_policy()
         await self._link.open()
         self.tasks.spawn(self._link.listen(), name="guardian")
-        self._offences.tell(self.config.offences)
         if pending(self.config.managed):
-            from appmanager.mending import mended  # noqa: PLC0415 - after a power cut
-
-            self._recovered, self._resumes = await mended(self.layout(), self._link), True
-            chosen = read_choices(managed / ".gridlink")  # an install that was finished just now may have one
-            self._policy = replace(self._policy, chosen=chosen)
+            await self._mend()
+            # an install that was finished just now may have one
+            self._policy = replace(self._policy, chosen=self._read_choices())
         self._mended.set()
+        tried = {one.outcome.module for one in self._recovered if one.outcome is not None and one.tried}
+        offences = [replace(one, moves=one.moves and one.module not in tried) for one in self.config.offences]
+        self._offences.tell(offences)
         self._planned = read_plan(managed, self._policy)
         self._planned = [apart(planned, self._users, self._policy.processes) for planned in self._planned]
         if not self._planned and not is_provisioned(managed):
             self._link.close()
             raise ManagedDirectoryInvalid(f"{self.config.managed} holds no bundle")
-        self._offences.put_on_record(self.config.offences)
+        self._offences.put_on_record(offences)
         self.tasks.spawn(self._bring_up(), name="bring up")
         self.tasks.spawn(keep_told(self._states, self._link.status), name="telling")
+
+    async def _mend(self) -> None:
+        from appmanager.mending import mended  # noqa: PLC0415 - after a power cut
+
+        self._resumes = True
+        try:
+            whys = {**self.hosting.blocked, **self._policy.moved}
+            self._recovered = await mended(self.layout(), self._link, whys)
+        except OSError as error:  # what runs is to run all the same
+            self.log.error("what was being done to modules can't be looked up: %s", error)  # noqa: TRY400
+        for one in self._recovered:
+            if one.outcome is not None and one.tried:  # the old version is in place, which did nothing
+                self.let_in(one.outcome.module)
+                self.forgive(one.outcome.module)
 
     async def stop(self) -> None:
         """Stops the modules in reverse of their start."""
@@ -272,10 +286,20 @@ class AppManager(Children):
             config.nodemanager,
             processes=bool(self.hosting.url),
             moved={**config.moved, **self._offences.moved(config.outside)},
-            chosen=read_choices(Path(config.managed) / ".gridlink"),
+            chosen=self._read_choices(),
             modes=modes,
             untrusted=untrusted,
         )
+
+    def _read_choices(self) -> dict[str, Choice]:
+        """Where they can't be read, modules run as their manifests and the site say: the node has to start."""
+        own = Path(self.config.managed) / ".gridlink"
+        try:
+            return read_choices(own)
+        except ConfigInvalid as error:
+            aside = put_choices_aside(own)
+            self.log.error("%s: what operators chose is lost, it is put aside as %s", error, aside)  # noqa: TRY400
+            return {}
 
     async def _bring_up(self) -> None:
         running = await self._link.children()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import structs
 
@@ -29,6 +29,15 @@ if TYPE_CHECKING:
     from gridlink.proxies.site import Operator
 
 UNPLANNED_GRACE_S = 8.0
+
+
+class KeptOut(NamedTuple):
+    """Why a module is kept out of the node, and why it runs in mode `fork` instead; empty where it isn't."""
+
+    blocked: str
+    moved: str
+
+
 Child = NodeChild | ProcessChild
 
 
@@ -102,6 +111,25 @@ class Children(Operated):
         why = refusal(needs_mib, free, {}, own_mib) if needs_mib is not None and free is not None else ""
         if why:
             raise Refused(f"{to.name}: {why}")
+
+    def let_in(self, name: str) -> KeptOut:
+        """Another version of a module may be in the node, whatever a former one did; `keep_out` takes that back."""
+        moved = dict(self._policy.moved)
+        former = KeptOut(self.hosting.blocked.pop(name, ""), moved.pop(name, ""))
+        self._policy = structs.replace(self._policy, moved=moved)
+        return former
+
+    def keep_out(self, name: str, former: KeptOut) -> None:
+        """Takes `let_in` back: that version is to run again."""
+        if former.blocked:
+            self.hosting.blocked[name] = former.blocked
+        if former.moved:
+            self._policy = structs.replace(self._policy, moved={**self._policy.moved, name: former.moved})
+
+    def forgive(self, name: str) -> None:
+        """What the guardian knows that a version of the module did, another one is not to answer for."""
+        if name not in self.hosting.blocked and name not in self._policy.moved:
+            self._link.forgive(name)
 
     def put(self, planned: Planned) -> None:
         """Has the bundle among those that are managed."""

@@ -78,6 +78,10 @@ class GuardianLink:
         """Asks a child to end, and has it killed after `grace_s`."""
         self._order("stop", name, str(grace_s))
 
+    def forgive(self, module: str) -> None:
+        """What the module did to processes is of no account any more: see appmanager.guardian.offenders."""
+        self._order("forgive", module)
+
     def start_store(self, *, anew: bool = False) -> None:
         """Asks for the site's JetStream server, whose configuration is written; `anew`: with another one than it has.
 

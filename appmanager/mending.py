@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from appmanager.provisioning.blocking import in_thread
@@ -24,10 +25,11 @@ GRACE_S = 2.0
 LOOK_S = 0.02
 
 
-async def mended(layout: Layout, link: GuardianLink) -> list[Recovered]:
+async def mended(layout: Layout, link: GuardianLink, whys: Mapping[str, str]) -> list[Recovered]:
     """Ends the processes of those modules that outlived the former AppManager, then mends their files.
 
-    In this order, because a process writes its last checkpoint when it ends.
+    In this order, because a process writes its last checkpoint when it ends. `whys`: what modules did to their node.
+    Raises OSError: what journals there are.
     """
     disk = RealDisk()
     await in_thread(lambda: remove_durably(disk, layout.dry_run))
@@ -38,4 +40,4 @@ async def mended(layout: Layout, link: GuardianLink) -> list[Recovered]:
             link.stop(name, GRACE_S)
         stopped |= names
         await asyncio.sleep(LOOK_S)
-    return await in_thread(lambda: recover(disk, layout, time.time()))
+    return await in_thread(lambda: recover(disk, layout, time.time(), whys))

@@ -21,6 +21,7 @@ from appmanager.packed.checks import ALL, Digests, verify
 from appmanager.packed.contents import Header
 from appmanager.packed.host_process import ask
 from appmanager.packed.names import CONTENTS
+from appmanager.postponing import POSTPONED_S, Postponement
 from appmanager.preflight.preflight import preflight
 from appmanager.provisioning.blocking import in_own_thread
 from appmanager.provisioning.machine import Kind, Step
@@ -29,23 +30,27 @@ from appmanager.receiving import Received, Receiver
 from appmanager.running import STOPPED
 from appmanager.site_look import look
 from appmanager.store.disk import Disk
-from gridlink.errors import Busy, GridlinkError, Refused, StartFailed
+from gridlink.errors import GridlinkError, NoSuchInstance, Refused, RequestTimeout, StartFailed
 from gridlink.lifecycle import State
 from gridlink.node.bundle import read_bundle
 from gridlink.node.plan import Planned
 
 if TYPE_CHECKING:
     from appmanager.appmanager import AppManager
-    from appmanager.children import Child
+    from appmanager.children import Child, KeptOut
 
 START_S = 16.0  # less than a held module waits for its follower
 END_S = 15.0
-POSTPONED_S = 60.0  # by a module's own busy()
+SILENT_S = 20.0  # for all answers of a module that is to be held
 AGAIN_S = 0.25
 LOOK_S = 0.05
 ENDED = (State.BACKOFF, State.FAILED, State.STOPPED)
 HEALTH_S = 2.0
 GONE_WITHIN_S = 5.0
+
+
+class _Ended(StartFailed):
+    """Whoever was asked has ended meanwhile."""
 
 
 class ModuleHost:
@@ -55,6 +60,8 @@ class ModuleHost:
         self._manager, self._receiver = manager, Receiver(manager, disk, received)
         self._held: dict[str, Child] = {}  # that wait for whoever follows them
         self._was: dict[str, tuple[Planned, bool]] = {}  # what there was before the command, and whether it was to run
+        self._remarks: dict[str, str] = {}  # that are to be told at the end
+        self._let_in: dict[str, KeptOut] = {}  # for what the former version did
 
     async def receive(self, plan: Plan, into: Path) -> None:
         """See Host."""
@@ -100,15 +107,27 @@ class ModuleHost:
                 await self._manager.end(child, END_S)
                 await self._manager.forget_child(name)
             return None
-        await self._wait_until_not_busy(child)
-        await self._hold(name, child)
+        try:
+            async with asyncio.timeout(POSTPONED_S + SILENT_S):
+                await self._wait_until_not_busy(child)
+                await self._hold(name, child)
+        except (RequestTimeout, NoSuchInstance, TimeoutError, _Ended) as error:
+            await self._unasked(name, child, error)
         return None
 
+    async def _unasked(self, name: str, child: Child, error: Exception) -> None:
+        """It hangs, or has ended: it can't be asked for its state, and that is when somebody needs another version."""
+        self._remarks[name] = f"{child.instance} did not answer, so its state is that of its last checkpoint"
+        self._manager.log.warning("%s: %s", self._remarks[name], error)
+        await self._manager.end(child, END_S)
+        await self._manager.forget_child(name)
+
     async def _wait_until_not_busy(self, child: Child) -> None:
-        by_s = time.monotonic() + POSTPONED_S
-        while why := (await self._health(child))["busy"]:
-            if time.monotonic() > by_s:
-                raise Busy(f"{child.instance} has been busy for {POSTPONED_S:g} s: {why}: try again later")
+        postponed = Postponement(child.instance, time.monotonic())
+        while True:
+            why = (await self._health(child))["busy"]
+            if not postponed.goes_on(why, time.monotonic()):
+                return
             await asyncio.sleep(AGAIN_S)
 
     async def _hold(self, name: str, child: Child) -> None:
@@ -126,7 +145,7 @@ class ModuleHost:
         try:
             while not (await asyncio.wait({asked}, timeout=LOOK_S))[0]:
                 if child.state in ENDED:
-                    raise StartFailed(f"{child.instance} is {child.state}: {child.reason}")
+                    raise _Ended(f"{child.instance} is {child.state}: {child.reason}")
         finally:
             asked.cancel()
         return asked.result()
@@ -157,6 +176,8 @@ class ModuleHost:
         if plan.kind is Kind.CONFIGURE:
             await self._take(plan.module)
             return
+        if plan.digests.get("to") is None or plan.digests.get("to") != plan.digests.get("from"):
+            self._let_in[plan.module] = self._manager.let_in(plan.module)  # other code deserves another chance
         choice = plan.order.choice
         await self._follow(self._manager.plan_chosen(directory, plan.module, choice))
         now = self._manager.find(plan.module)
@@ -257,6 +278,10 @@ class ModuleHost:
     async def go_back(self, plan: Plan, reached: Step, directory: Path, state: bytes | None) -> None:
         """See Host."""
         name = plan.module
+        if name in self._let_in:
+            self._manager.keep_out(name, self._let_in.pop(name))
+        if reached in (Step.START, Step.WATCH):
+            self._manager.forgive(name)
         if plan.kind is Kind.INSTALL:
             self._manager.forget(name)
             return
@@ -267,6 +292,9 @@ class ModuleHost:
             return  # it wasn't touched
         was, ran = self._was.pop(name)
         self._manager.put(was)
+        if was.manifest is None:
+            await self._can_not_run(was)
+            return
         former, child = self._held.get(name), self._manager.child(name)
         if former is None:
             if child is None and ran:
@@ -286,11 +314,25 @@ class ModuleHost:
             await self._manager.forget_child(name)
             await self._anew(was)
 
+    async def _can_not_run(self, was: Planned) -> None:
+        """What was in place before can't be read: that is told of it, as before."""
+        for child in (self._held.pop(was.name, None), self._manager.child(was.name)):
+            if child is not None:
+                await self._manager.end(child, END_S)
+        await self._manager.forget_child(was.name)
+        await self._manager.announce(was.name, State.FAILED, was.refused)
+
+    def remark(self, plan: Plan) -> str:
+        """See Host."""
+        return self._remarks.pop(plan.module, "")
+
     async def settle(self, plan: Plan) -> None:
         """See Host."""
         self._was.pop(plan.module, None)
         if plan.order.choice is not None:
             self._manager.choose(plan.module, plan.order.choice)
+        if self._let_in.pop(plan.module, None) is not None:
+            self._manager.forgive(plan.module)
         if plan.kind is Kind.UNINSTALL:
             self._manager.forget(plan.module)
 

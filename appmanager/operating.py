@@ -29,7 +29,6 @@ from appmanager.orders import (
     HistoryOrder,
     Inventory,
     InventoryOrder,
-    Recorded,
     RollbackOrder,
     RunOrder,
     UninstallOrder,
@@ -44,6 +43,7 @@ from appmanager.provisioning.machine import End, Kind, Step
 from appmanager.provisioning.outcome import Outcome, Progress, Recovered, percent_of
 from appmanager.provisioning.plan import Order, going_on, read_order, spelled_order, timed
 from appmanager.provisioning.time_left import moment
+from appmanager.recorded import history
 from appmanager.running import Runner
 from appmanager.runs import Runs
 from appmanager.store.disk import RealDisk
@@ -152,19 +152,7 @@ class Operating:
 
     async def history(self, order: HistoryOrder) -> History:
         """The record. Raises RecordDamaged with the line."""
-        return await in_own_thread(lambda: self._history(order))
-
-    def _history(self, order: HistoryOrder) -> History:
-        chain = self._record.verify() if order.verify else None
-        found = []
-        for entry in self._record.newest(max(1, min(order.last, 500)), order.module):
-            fields = asdict(entry)
-            del fields["before"]
-            found.append(Recorded(**fields))
-        if chain is None:
-            return History(tuple(found), 0 if order.verify else None)
-        first = chain.first
-        return History(tuple(found), chain.last.number - first.number + 1, begins=first.number, before=first.before)
+        return await in_own_thread(lambda: history(RealDisk(), self._manager.layout(), self._record, order))
 
     async def inventory(self, order: InventoryOrder) -> Inventory:
         """What there is, and which command ended last."""
@@ -184,8 +172,13 @@ class Operating:
         for kept in await self._keeping.all():
             if kept.what == "run":
                 await self.runs.cut_off(kept.document)
-            else:
-                await self._resubmit(going_on(read_order(kept.document), moment()))
+                continue
+            try:
+                order = read_order(kept.document)
+            except ValueError as error:  # a ValidationError
+                self._manager.log.error("a command that waited is of another release: %s", error)  # noqa: TRY400
+                continue
+            await self._resubmit(going_on(order, moment()))
 
     async def _resubmit(self, order: Order) -> None:
         """A command that waited: if it has ended it is on record, and isn't done again."""

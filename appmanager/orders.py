@@ -172,13 +172,14 @@ class History(Struct, frozen=True):
     """The record. `verified`: how many entries were found unchanged; None where nobody asked.
 
     `begins`, `before`: the number of the first of those, and the hash that it names: more than 1 where older ones were
-    dropped, since the record was full.
+    dropped, since the record was full. `damaged`: what of the newest part can't be read, and so isn't among `entries`.
     """
 
     entries: tuple[Recorded, ...]
     verified: int | None = None
     begins: int = 1
     before: str = ""
+    damaged: str = ""
 
 
 class StoreAt(Struct, frozen=True):

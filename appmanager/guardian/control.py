@@ -1,10 +1,10 @@
 """The guardian's end of the pipes to the AppManager: lines of tab-separated fields, orders in, events out.
 
 Orders: `spawn NAME MODE LIMITS SETTINGS KEYS` (MODE fork or process, LIMITS as in `limits`, KEYS those of
-gridlink.module.warrants), `stop NAME GRACE_S`, `children -`, `store -` (the site's JetStream server is to run, its
-configuration is written; `store anew`: it is another one), and `status - TEXT` for systemd. Events: `exited NAME STATUS
-HOW REASON`, before it `offence …` where a module was to blame (see offenders), `children NAME=MODE…` for those that
-live, `store URL`: it listens.
+gridlink.module.warrants), `stop NAME GRACE_S`, `children -`, `forgive MODULE` (its offences are another version's),
+`store -` (the site's JetStream server is to run, its configuration is written; `store anew`: it is another one), and
+`status - TEXT` for systemd. Events: `exited NAME STATUS HOW REASON`, before it `offence …` where a module was to blame
+(see offenders), `children NAME=MODE…` for those that live, `store URL`: it listens.
 """
 
 from __future__ import annotations

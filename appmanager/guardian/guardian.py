@@ -264,6 +264,9 @@ class Guardian:
         elif what == "stop":
             for child in self._named(name):
                 child.stop(float(words[0]))
+        elif what == "forgive":
+            self._blocked.pop(name, None)
+            self._offenders.forgive(name)
         elif what == "store":
             self._start_leaf(anew=name == "anew")
         elif what == "status":

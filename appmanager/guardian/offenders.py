@@ -1,6 +1,7 @@
 """The modules that ended or hung a process which others live in: told to the AppManager, and kept out of it.
 
-Kept as long as the guardian runs: whoever did it isn't let in again by itself. A crash is forgiven once.
+Kept as long as the guardian runs: whoever did it isn't let in again by itself, only when the AppManager says that it is
+not the version that did it. A crash is forgiven once.
 """
 
 from __future__ import annotations
@@ -60,6 +61,13 @@ class Offenders:
         elif moves:
             self.moved[silence.offender] = silence.why
         return offence
+
+    def forgive(self, module: str) -> None:
+        """What it did is of no account any more: another version of it did that, or another one is to run."""
+        self.moved.pop(module, None)
+        for of in (self._outside, self._crashes):
+            for key in [key for key in of if key[1] == module]:
+                del of[key]
 
     def tell_later(self, offence: Offence) -> None:
         """Nobody is there to be told now."""

@@ -5,6 +5,7 @@ Both renames are durable before anything else goes on; between them no version i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from appmanager.store.disk import Disk
 from appmanager.store.incoming import forget
 from appmanager.store.layout import BUNDLE, CONFIG, STATE, Layout
 from appmanager.store.tree import copy, make_directory, move, read_whole, remove_durably, write_whole
-from appmanager.store.versions import About, Versions
+from appmanager.store.versions import About, VersionDamaged, Versions
+
+log = logging.getLogger("gridlink.provisioning")
 
 
 class BundleChange:
@@ -150,10 +153,13 @@ class BundleChange:
             remove_durably(self._disk, self._layout.accepted(self._module))
         elif self._plan.keep in self._disk.names(self._layout.versions(self._module)):
             try:
-                about = self._versions.about(self._module, self._plan.keep)
+                has_state = self._versions.about(self._module, self._plan.keep).has_state
             except FileNotFoundError:
                 return  # this was done before: what follows it was begun
-            if about.has_state:
+            except VersionDamaged as error:
+                log.warning("%s: whether it had a state is told by what lies there: %s", self._module, error)
+                has_state = True  # a state that isn't its own is put aside when it starts, one that is gone is gone
+            if has_state:
                 move(self._disk, self._kept / STATE, self._state)
             else:
                 remove_durably(self._disk, self._state)

@@ -169,4 +169,5 @@ class Carrying:
 
     def _outcome(self, end: End, reason: str, step: Step | None) -> Outcome:
         plan = self._plan
+        reason = "; ".join(filter(None, (reason, self._host.remark(plan))))
         return Outcome(plan.order.id, plan.module, plan.kind, end, reason, step, plan.was, self._becomes)

@@ -25,6 +25,7 @@ from appmanager.provisioning.planner import Planner
 from appmanager.provisioning.recovery import VERSIONS_KEPT, change_of, recover_module
 from appmanager.store.disk import Disk
 from appmanager.store.journal import Journal
+from appmanager.store.keeping_on import append_anyhow
 from appmanager.store.layout import Layout
 from appmanager.store.record import Entry, Record
 from gridlink.errors import Busy, GridlinkError
@@ -104,8 +105,8 @@ class Engine:
             return replace(outcome, reason=f"{reason}; not on record: {said(error)}")
 
     async def put_on_record(self, entry: Entry) -> None:
-        """Also what others have done to modules. Raises OSError, RecordDamaged."""
-        await self._alone(lambda: self.record.append(entry))
+        """Also what others have done to modules. Raises OSError, EntryTooLong."""
+        await self._alone(lambda: append_anyhow(self._disk, self._layout, self.record, entry))
 
     def recall(self, id: str) -> Outcome | None:
         """The outcome of a command that is on record. Blocks: reads the record. Raises OSError, Refused."""
@@ -128,7 +129,8 @@ class Engine:
         if outcome.end is End.BROKEN:
             return outcome  # the journal stays: whoever mends it knows the end, and puts it on record
         said_so = await self._ended(outcome, order, plan.digests)
-        if outcome.end is not End.DONE or not said_so.reason:  # else something of it is left to be done
+        left = outcome.step is not None or said_so.reason != outcome.reason  # not tidied, not on record
+        if outcome.end is not End.DONE or not left:
             await self._closed(order.module)
         return said_so
 

@@ -42,5 +42,8 @@ class Host(Protocol):
     async def go_back(self, plan: Plan, reached: Step, directory: Path, state: bytes | None) -> None:
         """Has what ran before the command run again, with its state; `directory` is as it was. Install: nothing ran."""
 
+    def remark(self, plan: Plan) -> str:
+        """What an operator is to know of how it went, also where all went well; empty as a rule. Asked at its end."""
+
     async def settle(self, plan: Plan) -> None:
         """The new version stays: what was held back for going back may go."""

@@ -43,10 +43,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What became of a command that was cut off. `resume`: an order to be carried out anew, from its beginning."""
+    """What became of a command that was cut off. `resume`: an order to be carried out anew, from its beginning.
+
+    `tried`: it had started a version, or given it a configuration, which is undone: what that did was not the old one.
+    """
 
     outcome: Outcome | None
     resume: Order | None = None
+    tried: bool = False
 
 
 def outcome_of(entry: Entry) -> Outcome:

@@ -36,10 +36,11 @@ class Planner:
         here = next((one for one in installed if one.name == module), None)
         if kind is Kind.INSTALL:
             return self._install(order, here, installed)
-        if here is None or here.manifest is None:
+        unreadable = here is not None and here.manifest is None
+        if here is None or (unreadable and kind is Kind.CONFIGURE):
             known = ", ".join(one.name for one in installed) or "nothing"
             raise Refused(f"{module} isn't installed here, {known} is: `gridlink install` does that")
-        return self._change(order, here, here.manifest.version)
+        return self._change(order, here, here.manifest.version if here.manifest is not None else "")
 
     def _install(self, order: Order, here: Installed | None, installed: list[Installed]) -> Plan:
         module = order.module
@@ -67,10 +68,13 @@ class Planner:
         return Plan(order, here.place, keep, back, version, becomes, had_config, digests)
 
     def _kept(self, order: Order, version: str) -> Kept:
-        kept = self._versions.kept(order.module)
+        kept, damaged = self._versions.kept(order.module), self._versions.damaged(order.module)
         wanted = [one for one in kept if order.to in ("", one.about.version, one.number)]
-        if wanted:
+        if wanted and (order.to or not damaged or damaged[-1].number < wanted[-1].number):
             return wanted[-1]
         there = ", ".join(one.about.version for one in kept) or "none"
-        what = f"{order.to} of {order.module}" if order.to else f"a former version of {order.module} {version}"
-        raise Refused(f"{what} isn't kept here (kept: {there}): install it from its file")
+        if damaged:
+            there += "".join(f"; {one.number} is damaged: {one.why}" for one in damaged)
+        what = f"{order.to} of {order.module}" if order.to else f"the former version of {order.module} {version}"
+        advice = "go back to another with --to, or install it from its file" if kept else "install it from its file"
+        raise Refused(f"{what} isn't kept here (kept: {there}): {advice}")

@@ -1,7 +1,7 @@
 """The journal: what is being done to a module, one durable record before each step is taken.
 
-A record is a line: the digest of its JSON, and the JSON. A line that a power cut tore, and what comes after it, was
-never acted upon: it counts as not written.
+A record is a line: the digest of its JSON, and the JSON. A line that a power cut tore was never acted upon: it counts
+as not written. The first one is there whole or not at all: without it the journal is damaged.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import orjson
 from appmanager.store.disk import Disk
 from appmanager.store.layout import Layout
 from appmanager.store.tree import make_directory, read_whole, remove, remove_durably, write_whole
+from gridlink.errors import GridlinkError
 
 DIGEST_CHARACTERS = 16
 
@@ -26,6 +27,12 @@ class Journalled:
 
     plan: dict[str, Any]
     steps: tuple[str, ...]
+
+
+class JournalDamaged(GridlinkError):
+    """What was being done to a module can't be read any more."""
+
+    code = 422
 
 
 class JournalUncertain(OSError):
@@ -62,12 +69,13 @@ class Journal:
             raise
 
     def read(self, module: str) -> Journalled | None:
-        """What was being done; None where it was not begun."""
+        """What was being done; None where it was not begun. Raises JournalDamaged."""
         if not self._disk.kind(self._path(module)):
             return None
-        records = whole_lines(read_whole(self._disk, self._path(module)))
-        if not records:
-            return None
+        content = read_whole(self._disk, self._path(module))
+        records = whole_lines(content)
+        if not whole_lines(content.partition(b"\n")[0] + b"\n") or "step" in records[0]:
+            raise JournalDamaged(f"{self._path(module)}: its first record is damaged")
         return Journalled(records[0], tuple(str(record["step"]) for record in records[1:]))
 
     def end(self, module: str) -> None:
@@ -97,13 +105,12 @@ def line(record: dict[str, Any]) -> bytes:
 
 
 def whole_lines(content: bytes) -> list[dict[str, Any]]:
-    """The records of a journal, up to the first that isn't whole."""
+    """The records of a journal that are whole. (One that is torn is the last; what has turned bad may be any.)"""
     found = []
     for one in content.split(b"\n")[:-1]:
         expected, _, body = one.partition(b" ")
-        if digest(body) != expected:
-            break
-        found.append(orjson.loads(body))
+        if digest(body) == expected:
+            found.append(orjson.loads(body))
     return found
 
 

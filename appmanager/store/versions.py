@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +14,19 @@ from appmanager.packed.names import CONTENTS
 from appmanager.store.disk import Disk
 from appmanager.store.layout import ABOUT, BUNDLE, Layout
 from appmanager.store.tree import read_whole, remove_durably, write_whole
-from gridlink.errors import ManifestInvalid
+from gridlink.errors import GridlinkError, ManifestInvalid
 from gridlink.manifest import Manifest, parse
+
+log = logging.getLogger("gridlink.provisioning")
 
 MANIFEST = "module.json"
 _CHUNK_BYTES = 64 * 1024
+
+
+class VersionDamaged(GridlinkError):
+    """What is known of a version that is kept isn't what was written."""
+
+    code = 422
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,14 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Damaged:
+    """A version that was kept, and can't be gone back to any more: what of it is damaged."""
+
+    number: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Installed:
     """A bundle in the managed directory. `manifest` is None where it can't be read; no `digest`: put there by hand."""
 
@@ -56,17 +73,38 @@ class Versions:
 
     def kept(self, module: str) -> list[Kept]:
         """Those that are whole, the oldest first."""
-        found = []
+        return [one for one in self._found(module) if isinstance(one, Kept)]
+
+    def damaged(self, module: str) -> list[Damaged]:
+        """Those that were whole once, by their names: what a power cut left half is none of them."""
+        return [one for one in self._found(module) if isinstance(one, Damaged)]
+
+    def _found(self, module: str) -> list[Kept | Damaged]:
+        found: list[Kept | Damaged] = []
         for number in self._disk.names(self._layout.versions(module)):
             directory = self._layout.version(module, number)
             if self._disk.kind(directory / ABOUT) and self._disk.kind(directory / BUNDLE / MANIFEST):
-                found.append(Kept(number, self.about(module, number)))
+                found.append(self._read_kept(module, number))
         return found
 
+    def _read_kept(self, module: str, number: str) -> Kept | Damaged:
+        file = self._layout.version(module, number) / BUNDLE / MANIFEST
+        try:
+            about = self.about(module, number)
+            parse(orjson.loads(read_whole(self._disk, file)), str(file))
+        except orjson.JSONDecodeError as error:
+            return Damaged(number, f"{file}: {error}")
+        except (OSError, VersionDamaged, ManifestInvalid) as error:
+            return Damaged(number, str(error))
+        return Kept(number, about)
+
     def about(self, module: str, number: str) -> About:
-        """What is known of one. Raises OSError: it isn't there."""
-        body = read_whole(self._disk, self._layout.version(module, number) / ABOUT)
-        return msgspec.convert(orjson.loads(body), About)
+        """What is known of one. Raises OSError: it isn't there; VersionDamaged: it isn't what was written."""
+        file = self._layout.version(module, number) / ABOUT
+        try:
+            return msgspec.convert(orjson.loads(read_whole(self._disk, file)), About)
+        except (orjson.JSONDecodeError, msgspec.ValidationError) as error:
+            raise VersionDamaged(f"{file}: expected what is known of a version: {error}") from error
 
     def next_number(self, module: str) -> str:
         """For one more."""
@@ -84,8 +122,12 @@ class Versions:
         remove_durably(self._disk, directory)
 
     def prune(self, module: str, most: int) -> None:
-        """Keeps the newest ones, and removes what is half."""
-        whole = [kept.number for kept in self.kept(module)][-most:] if most else []
+        """Keeps the newest ones, and removes what is half; what is damaged too, which is logged."""
+        found = self._found(module) if most else []
+        for one in found:
+            if isinstance(one, Damaged):
+                log.warning("%s: version %s can't be gone back to, and is removed: %s", module, one.number, one.why)
+        whole = [one.number for one in found if isinstance(one, Kept)][-most:]
         for number in self._disk.names(self._layout.versions(module)):
             if number not in whole:
                 self.forget(module, number)

@@ -6,13 +6,17 @@ So a restart loses none of them; that none is done twice is the record's busines
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from appmanager.store.aside import put_aside
 from appmanager.store.disk import Disk
 from appmanager.store.journal import line, whole_lines
 from appmanager.store.tree import make_directory, read_whole, remove_durably, write_whole
+
+log = logging.getLogger("gridlink.provisioning")
 
 ID_CHARACTERS = 32
 
@@ -48,9 +52,12 @@ class Waiting:
                 remove_durably(self._disk, self._directory / name)
 
     def all(self) -> list[Kept]:
-        """Those that are there and whole, in the order in which they came."""
-        found = [whole_lines(read_whole(self._disk, self._directory / name)) for name in self._names()]
-        return [Kept(str(lines[0]["what"]), lines[0]["document"]) for lines in found if lines]
+        """Those that are there and whole, in the order in which they came. A damaged one is put aside, and logged."""
+        found = [(name, whole_lines(read_whole(self._disk, self._directory / name))) for name in self._names()]
+        for path in [self._directory / name for name, lines in found if not lines]:
+            aside = put_aside(self._disk, self._directory.parent, path)
+            log.error("%s: a command that waited is damaged, so it isn't carried out: put aside as %s", path, aside)
+        return [Kept(str(lines[0]["what"]), lines[0]["document"]) for _, lines in found if lines]
 
     def _names(self) -> list[str]:
         return [name for name in self._disk.names(self._directory) if name[:8].isdigit()]

@@ -43,6 +43,8 @@ async def _history(options: Options, order: dict[str, Any], as_json: bool) -> No
         return
     async with session(options) as site:
         found = await _asked(site, order)
+    if found.damaged:
+        click.echo(f"damaged: {found.damaged}", err=True)
     if as_json:
         for document in _documents(found):
             print_json(document, indent=False)
@@ -61,6 +63,7 @@ async def _of_sites(options: Options, order: dict[str, Any], as_json: bool) -> N
             found = await _asked(site, order)
         rows[name] = [[name, *row] for row in _rows(found)]
         line = _verified(found) if found.verified is not None else f"{len(found.entries)} commands"
+        line = f"{line}; damaged: {found.damaged}" if found.damaged else line
         return Did(True, line, tuple(_documents(found)))
 
     plan = await rollout(options, harmless=True)

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,7 +24,7 @@ from gridlink.bus.server import LOOPBACK, STANDARD_PORT, configuration, find_pro
 from gridlink.bus.trust import ClusterFile, Trust, read_trust
 from gridlink.codec import encode
 from gridlink.config import machine_name, read_json, typed
-from gridlink.errors import GridlinkError, ManagedDirectoryInvalid, ServerUnreachable
+from gridlink.errors import ConfigInvalid, GridlinkError, ManagedDirectoryInvalid, ServerUnreachable
 from gridlink.node.bundle import find_bundles
 from gridlink.node.choices import read_choices
 from gridlink.node.leaf import (
@@ -34,7 +35,7 @@ from gridlink.node.leaf import (
     write_place,
     write_privately,
 )
-from gridlink.node.plan import Policy, is_provisioned, read_plan
+from gridlink.node.plan import Choice, Policy, is_provisioned, read_plan
 from gridlink.node.settings import HostSetting, LogSetting, NodeSettings
 from nodemanager.watchdog.limits import MODES, WatchdogSetting
 
@@ -218,7 +219,10 @@ def guardian_command(options: NodeOptions) -> list[str]:
 
 def modes(options: NodeOptions) -> str:
     """The modes in which bundles are to run, so far as they can be read: the guardian prepares for `fork`."""
-    policy = Policy(options.mode, options.nodemanager, options.bus == "nats", chosen=read_choices(options.state))
+    chosen: dict[str, Choice] = {}
+    with suppress(ConfigInvalid):  # the AppManager says so, and goes on without them
+        chosen = read_choices(options.state)
+    policy = Policy(options.mode, options.nodemanager, options.bus == "nats", chosen=chosen)
     if (options.managed / SITE_FILE).exists():
         from gridlink.proxies.site import read_site_file  # noqa: PLC0415 - where there is one
 

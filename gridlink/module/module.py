@@ -6,7 +6,7 @@ import logging
 import math
 import time
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextvars import Context, copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
@@ -68,7 +68,7 @@ class Hosting(Protocol):
     checkpoint_s: float  # between two checkpoints of a module
     accepted: str  # where the configurations are kept that modules took last; empty: nowhere
     on_full: Callable[[str], None]  # told the instance whose handler has met the end of memory
-    blocked: Mapping[str, str]  # modules that are not to be hosted here, and why; empty: they run elsewhere
+    blocked: dict[str, str]  # modules that are not to be hosted here, and why; empty: they run elsewhere
     warrants: Warrants  # by which its orders, and those to it, are known
     tell_guardian: Callable[[str, str], None]  # a word and a text; also from the handler of a signal
 

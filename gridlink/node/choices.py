@@ -30,3 +30,10 @@ def spelled(choices: dict[str, Choice]) -> bytes:
     """The file's content."""
     document = {name: {"mode": choice.mode, "into": choice.into} for name, choice in sorted(choices.items())}
     return dumps(document, indent=True) + b"\n"
+
+
+def put_choices_aside(state: Path) -> Path:
+    """Moves a file that can't be read to where an operator finds it; returns that. Raises OSError."""
+    aside = state / "damaged" / FILE
+    aside.parent.mkdir(exist_ok=True)
+    return (state / FILE).replace(aside)

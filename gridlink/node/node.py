@@ -9,7 +9,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +71,7 @@ class Node:
         bus.on_topology = self.registry.beat
         self._about = About(self)
         self._started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self.blocked: Mapping[str, str] = {}  # not to be here again, and why; empty: it runs elsewhere
+        self.blocked: dict[str, str] = {}  # not to be here again, and why; empty: it runs elsewhere
         self.on_step: Tell = _ignore  # told which module's code has the loop while it starts
         self.tell_guardian: Callable[[str, str], None] = _nobody
         self.on_full: Callable[[str], None] = _ignore

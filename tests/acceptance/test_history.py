@@ -35,6 +35,30 @@ async def only_entry(directory: Path) -> dict[str, Any]:
     return entry
 
 
+async def test_changes_go_on_though_the_record_is_damaged_and_history_says_so(tmp_path: Path) -> None:
+    """An operator needs them most when a disk is failing; what was on record is kept, and said to be elsewhere."""
+    directory = tmp_path / "managed"
+    for name in ("lamp", "bulb", "fuse"):
+        bundle(directory, name, good(name))
+    record = Layout(directory).record
+    async with running(directory) as node:
+        await node.all_running("lamp", "bulb", "fuse")
+        for word in ("stop", "start", "stop"):
+            await done(directory, word, "fuse")
+        first, second, third = record.read_bytes().splitlines(keepends=True)
+        record.write_bytes(first + bytes(len(second) - 1) + b"\n" + third)
+        status, out, err = await gridlink(directory, "history")
+        assert (status, f"{record}:2 can't be read" in err) == (0, True), out + err
+        await done(directory, "uninstall", "lamp")
+        out = await done(directory, "history", "--verify")
+        aside = directory / ".gridlink" / "damaged" / "record-1"
+        assert f"done, it is {aside}" in out
+        assert "verified: 2 entries" in out
+        assert aside.read_bytes().splitlines(keepends=True)[::2] == [first, third]
+        assert not node.registry.find(name="lamp")
+        assert (await gridlink(directory, "history"))[2] == ""
+
+
 async def test_a_move_by_the_watchdog_is_on_record_with_its_reason(managed: Path) -> None:
     """Who looks why a module runs in another mode than last week finds no operator who did it."""
     async with running(managed) as node:

@@ -221,6 +221,8 @@ async def test_a_failing_update_leaves_the_old_version_with_its_state(managed: P
             assert told in err, how
             assert await eventually(partial(answer, node), timeout_s=20) == ("1.0.0", number), how
             assert leftovers(managed) == [], how
+            (here,) = node.registry.find(name="counter")
+            assert (here.mode, here.reason) == (mode, ""), how
         assert await counted(node, "add") == ("1.0.0", len(FAILING) + 1)
 
 

@@ -34,6 +34,7 @@ class PlainHost:
         self.fails: dict[Step, BaseException] = {}
         self.waits: dict[Step, Callable[[], Awaitable[None]]] = {}
         self.asked: list[str] = []
+        self.remarks: dict[str, str] = {}
 
     def boot(self) -> None:
         """Starts what is in the managed directory, as a node does."""
@@ -53,6 +54,9 @@ class PlainHost:
         self.held[plan.module] = self.running[plan.module]
         await self._met(Step.SNAPSHOT)
         return self.running[plan.module].state
+
+    def remark(self, plan: Plan) -> str:
+        return self.remarks.pop(plan.module, "")
 
     async def stop(self, plan: Plan) -> None:
         await self._met(Step.STOP)

@@ -317,3 +317,16 @@ async def test_a_clock_that_jumps_keeps_no_command_from_being_done(kind: Kind, b
     record = Record(it.disk, LAYOUT.record)
     record.verify()
     assert [entry.id for entry in record.entries()][-1] == "x"
+
+
+async def test_what_the_host_has_to_say_is_told_and_on_record_and_leaves_nothing_to_be_done(bundles: Bundles) -> None:
+    """A reason beside `done` is no sign that something is left."""
+    it = await story(Kind.UPDATE, bundles)
+    host = it.host()
+    host.remarks["lamp"] = "its state is that of its last checkpoint"
+    outcome = await Engine(it.disk, LAYOUT, host).run(it.order)
+    assert (outcome.end, outcome.reason) == (End.DONE, "its state is that of its last checkpoint")
+    assert Journal(it.disk, LAYOUT).modules() == []
+    last = Record(it.disk, LAYOUT.record).verify()
+    assert last is not None
+    assert last.last.reason == outcome.reason

@@ -105,3 +105,22 @@ async def test_a_command_that_was_cut_off_can_be_given_again(kind: Kind, bundles
             assert outcome.end is End.DONE, outcome
             assert disk.tree(PLACE) == it.new[0]
             assert not Journal(disk, LAYOUT).modules()
+
+
+@pytest.mark.parametrize(("step", "tried"), [(Step.SNAPSHOT, False), (Step.START, True), (Step.WATCH, True)])
+async def test_what_a_version_did_while_it_was_tried_is_the_reason_and_none_of_the_old_one_s_doing(
+    step: Step, tried: bool, bundles: Bundles
+) -> None:
+    """Before the new one was started, whatever ended the node wasn't its doing."""
+    it, images = await story(Kind.UPDATE, bundles), list[SimulatedDisk]()
+    host = it.host()
+
+    async def ends() -> None:
+        images.append(it.disk.after_cut(random.Random(7)))
+
+    host.waits[step] = ends
+    await Engine(it.disk, LAYOUT, host).run(it.order)
+    (recovered,) = recover(images[0], LAYOUT, 0.0, {"lamp": "it blocked its node"})
+    assert recovered.outcome is not None
+    assert recovered.outcome.end is End.ROLLED_BACK
+    assert (recovered.tried, "(it blocked its node)" in recovered.outcome.reason) == (tried, tried)
