@@ -8,15 +8,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gridlink.errors import GridlinkError
+from gridlink.testing import eventually
 from tests.acceptance.running import Running
 
 
 @asynccontextmanager
 async def asked(node: Running, gaps: list[float]) -> AsyncIterator[None]:
-    """Has the counter asked without a break; `gaps`: the times between two answers, in seconds."""
+    """Has the counter asked without a break; `gaps`: the times between two answers, in seconds.
+
+    It ends with an answer, so that the last gap is one of them.
+    """
     asking = asyncio.ensure_future(_ask(node, gaps))  # noqa: TID251
     try:
         yield
+        answers = len(gaps)
+        await eventually(lambda: len(gaps) > answers, timeout_s=20)
     finally:
         asking.cancel()
         await asyncio.wait([asking])
