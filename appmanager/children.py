@@ -152,9 +152,9 @@ class Children(Operated):
                 self._processes.pop(child.name, None)
             await self.hosting.release(child.instance)
 
-    def begin(self, planned: Planned, follows: str) -> Child:
-        """Starts a bundle beside the instance that it follows."""
-        return self._begin(planned, {}, follows)
+    def begin(self, planned: Planned, follows: str, start_within_s: float = 0.0) -> Child:
+        """Starts a bundle beside the instance that it follows, which waits so long; 0: as the module says."""
+        return self._begin(planned, {}, follows, start_within_s)
 
     def take_child(self, name: str, child: Child) -> None:
         """It is what runs of the bundle from now on."""
@@ -173,13 +173,16 @@ class Children(Operated):
             async with asyncio.timeout(within_s):
                 await child.settled.wait()
         except TimeoutError:
-            return f"it did not start within {within_s:g} s"
+            return f"it did not start within {within_s:.3g} s"
         return "" if child.state is State.RUNNING else f"it is {child.state}: {child.reason}"
 
-    async def end(self, child: Child, within_s: float) -> None:
-        """Ends what runs of a bundle, and forgets it; where that fails it is logged: whoever follows runs already."""
+    async def end(self, child: Child, within_s: float, *, at_once: bool = False) -> None:
+        """Ends what runs of a bundle, and forgets it; where that fails it is logged: whoever follows runs already.
+
+        `at_once`: a process of its own is killed.
+        """
         try:
-            await child.stop(within_s)
+            await (child.kill(within_s) if at_once and isinstance(child, ProcessChild) else child.stop(within_s))
         except (GridlinkError, TimeoutError) as error:
             self.log.error("%s was not stopped in order: %s", child.instance, error)  # noqa: TRY400 - it says it all
         if isinstance(child, ProcessChild):
@@ -225,16 +228,18 @@ class Children(Operated):
         child = self._children[planned.name] = self._begin(planned, running)
         return child
 
-    def _begin(self, planned: Planned, running: Mapping[str, str], follows: str = "") -> Child:
+    def _begin(
+        self, planned: Planned, running: Mapping[str, str], follows: str = "", start_within_s: float = 0.0
+    ) -> Child:
         """A child of its bundle, beside the one that it `follows`; it takes over what is `running` in its mode."""
         child: Child
         if planned.manifest is not None and (planned.manifest.durable or durable_topics(planned.directory / "managed")):
             self._want_store(planned.name)
         if planned.mode == "node":
             elsewhere = None if follows else partial(self._elsewhere, planned)
-            child = NodeChild(self, planned, elsewhere, follows=follows)
+            child = NodeChild(self, planned, elsewhere, follows=follows, start_within_s=start_within_s)
         else:
-            child = self._process(planned, running, follows)
+            child = self._process(planned, running, follows, start_within_s)
         child.task = self.tasks.spawn(child.run(), name=planned.name)
         return child
 
@@ -245,7 +250,9 @@ class Children(Operated):
         except GridlinkError as error:
             self.log.error("%s finds no store for its durable topics: %s", name, error)  # noqa: TRY400
 
-    def _process(self, planned: Planned, running: Mapping[str, str], follows: str) -> ProcessChild:
+    def _process(
+        self, planned: Planned, running: Mapping[str, str], follows: str, start_within_s: float
+    ) -> ProcessChild:
         own = processes_of(planned.name, running)
         name = next((process for process, mode in own.items() if mode == planned.mode), "")
         for other in own.keys() - {name}:
@@ -255,7 +262,8 @@ class Children(Operated):
         taken = former.name if follows and isinstance(former, ProcessChild) else ""
         logs, user = self._logs(), self._users.get(planned.name, "")
         arguments = self, self._link, planned, logs, self.config.json_logs, bool(name), user
-        child = ProcessChild(*arguments, name=name or other_name(planned.name, taken), follows=follows)
+        name = name or other_name(planned.name, taken)
+        child = ProcessChild(*arguments, name=name, follows=follows, start_within_s=start_within_s)
         child.left_out = self._offences.left_out(planned.name)
         self._processes[child.name] = child
         return child

@@ -32,6 +32,7 @@ class NodeChild:
         elsewhere: Callable[[str], Awaitable[None]] | None = None,
         *,
         follows: str = "",
+        start_within_s: float = 0.0,
     ) -> None:
         if planned.manifest is None:
             raise ModuleInvalid(f"{planned.name} has no manifest")
@@ -42,6 +43,7 @@ class NodeChild:
         self._into = planned.into or planned.manifest.into or NODEMANAGER
         self._nodemanager = self.instance = self._needs_process = ""
         self._follows = follows  # the instance that it takes over from
+        self._start_within_s = start_within_s  # while that one waits; 0: as long as the module says
 
     async def run(self) -> None:
         """Has the bundle hosted, and again whenever its NodeManager has been away."""
@@ -72,12 +74,13 @@ class NodeChild:
             "managed_by": [self._manager.instance],
             "note": self._planned.note,
             "follows": self._follows,
+            "start_within_s": self._start_within_s,
         }
         hosted = await self._order("host", order, HOST_WITHIN_S)
         self.state, self.reason = State(hosted["state"]), hosted["reason"]
         self._needs_process = hosted["needs_process"]
         if self.state is State.RUNNING:
-            self._follows = ""
+            self._follows, self._start_within_s = "", 0.0
 
     async def _order(self, what: str, payload: Any, within_s: float) -> Any:
         to, node = self._nodemanager, self._nodemanager.partition("@")[2]

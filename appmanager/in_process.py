@@ -42,6 +42,7 @@ class ProcessChild:
         *,
         name: str = "",
         follows: str = "",
+        start_within_s: float = 0.0,
     ) -> None:
         if planned.manifest is None:
             raise ModuleInvalid(f"{planned.name} has no manifest")
@@ -55,6 +56,7 @@ class ProcessChild:
         self._exits: asyncio.Queue[Exited] = asyncio.Queue()
         self.name = name or planned.name  # of the process: a second one of a module that moves has another
         self.follows = follows  # the instance that it takes over from
+        self._start_within_s = start_within_s  # while that one waits; 0: as long as the module says
         self.left_out: Mapping[str, str] = {}  # of a NodeManager: what isn't to run in its process
         self._node = f"{manager.hosting.node}-{self.name}"
         self.instance = f"{planned.name}@{self._node}"
@@ -75,11 +77,18 @@ class ProcessChild:
 
     async def stop(self, within_s: float) -> None:
         """Ends the process, and returns when it has ended. Raises TimeoutError: nobody says that it has."""
+        await self._end(min(STOP_GRACE_S, within_s * KILLED_IN_TIME), within_s)
+
+    async def kill(self, within_s: float) -> None:
+        """As `stop`, but the module has no time for its end: it never ran, or keeps its loop."""
+        await self._end(0.0, within_s)
+
+    async def _end(self, grace_s: float, within_s: float) -> None:
         if self.task is not None:
             self.task.cancel()
         if self.state in (State.RUNNING, State.STARTING):
             self.state = State.STOPPING
-            self._link.stop(self.name, min(STOP_GRACE_S, within_s * KILLED_IN_TIME))
+            self._link.stop(self.name, grace_s)
             try:
                 async with asyncio.timeout(within_s):
                     await self._exits.get()
@@ -126,7 +135,7 @@ class ProcessChild:
             except GridlinkError as error:
                 self._manager.log.info("%s is not asked to go on: %s", self.instance, error)
         await registry.wait_for(instance=self.instance, timeout_s=3600)
-        self.state, self.follows = State.RUNNING, ""
+        self.state, self.follows, self._start_within_s = State.RUNNING, "", 0.0
         await self._manager.hosting.release(self.instance)  # its own node announces it now
         self.settled.set()
 
@@ -161,6 +170,7 @@ class ProcessChild:
             managed_by=(self._manager.instance,),
             note=self._planned.note,
             follows=self.follows,
+            start_within_s=self._start_within_s,
         )
         log = LogSetting(str(self._logs / f"{self._node}.log"), self._json_logs)
         settings = NodeSettings(site=hosting.site, node=self._node, machine=hosting.machine, url=hosting.url, log=log)

@@ -7,7 +7,9 @@ is kept, and handled by whichever comes to run.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Container
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,7 @@ from appmanager.receiving import Received, Receiver
 from appmanager.running import STOPPED
 from appmanager.site_look import look
 from appmanager.store.disk import Disk
+from appmanager.window import AGAIN_S, ENDED, LOOK_S, ChildEnded, Window
 from gridlink.errors import GridlinkError, NoSuchInstance, Refused, RequestTimeout, StartFailed
 from gridlink.lifecycle import State
 from gridlink.node.bundle import read_bundle
@@ -42,15 +45,11 @@ if TYPE_CHECKING:
 START_S = 16.0  # less than a held module waits for its follower
 END_S = 15.0
 SILENT_S = 20.0  # for all answers of a module that is to be held
-AGAIN_S = 0.25
-LOOK_S = 0.05
-ENDED = (State.BACKOFF, State.FAILED, State.STOPPED)
 HEALTH_S = 2.0
+LATE_S = 0.3  # later than the process: for one that can't say that it has been too long
+WAITS_S = 1.5
+"""So long the version that runs waits for the next one to restore its state and start, unless that declares more."""
 GONE_WITHIN_S = 5.0
-
-
-class _Ended(StartFailed):
-    """Whoever was asked has ended meanwhile."""
 
 
 class ModuleHost:
@@ -62,6 +61,7 @@ class ModuleHost:
         self._was: dict[str, tuple[Planned, bool]] = {}  # what there was before the command, and whether it was to run
         self._remarks: dict[str, str] = {}  # that are to be told at the end
         self._let_in: dict[str, KeptOut] = {}  # for what the former version did
+        self._start_within_s: dict[str, float] = {}  # of versions that others wait for
 
     async def receive(self, plan: Plan, into: Path) -> None:
         """See Host."""
@@ -83,7 +83,8 @@ class ModuleHost:
         if manifest.name != name:
             raise Refused(f"the bundle is {manifest.name}, not {name}: say `gridlink {kind} {manifest.name}`")
         self._manager.plan_chosen(staged, name, plan.order.choice)
-        documents = await in_own_thread(partial(preflight, staged, memory_mib=manifest.resources.memory_mib))
+        tried = await in_own_thread(partial(preflight, staged, memory_mib=manifest.resources.memory_mib))
+        self._start_within_s[name], documents = tried.start_within_s or WAITS_S, tried.documents
         header, checks = Header(1, name, manifest.version, "", "", {}), ALL
         if (staged / CONTENTS).exists():
             header = read_candidate(staged).header
@@ -111,7 +112,7 @@ class ModuleHost:
             async with asyncio.timeout(POSTPONED_S + SILENT_S):
                 await self._wait_until_not_busy(child)
                 await self._hold(name, child)
-        except (RequestTimeout, NoSuchInstance, TimeoutError, _Ended) as error:
+        except (RequestTimeout, NoSuchInstance, TimeoutError, ChildEnded) as error:
             await self._unasked(name, child, error)
         return None
 
@@ -125,30 +126,18 @@ class ModuleHost:
     async def _wait_until_not_busy(self, child: Child) -> None:
         postponed = Postponement(child.instance, time.monotonic())
         while True:
-            why = (await self._health(child))["busy"]
+            why = (await self._ask(child, "health", child.instance))["busy"]
             if not postponed.goes_on(why, time.monotonic()):
                 return
             await asyncio.sleep(AGAIN_S)
 
     async def _hold(self, name: str, child: Child) -> None:
-        await self._ask(child, "hold", {"instance": child.instance, "follower": ""})
+        await self._ask(child, *_hold(child))
         self._held[name] = child
-
-    async def _health(self, child: Child) -> dict[str, str]:
-        health: dict[str, str] = await self._ask(child, "health", child.instance)
-        return health
 
     async def _ask(self, child: Child, question: str, payload: Any) -> Any:
         """What its node answers. Raises StartFailed as soon as it has ended: nobody would answer, for ASK_WITHIN_S."""
-        asking = self._manager.hosting.ask(child.instance, question, payload)
-        asked = self._manager.tasks.spawn(asking, name=f"{question} {child.instance}", awaited=True)
-        try:
-            while not (await asyncio.wait({asked}, timeout=LOOK_S))[0]:
-                if child.state in ENDED:
-                    raise _Ended(f"{child.instance} is {child.state}: {child.reason}")
-        finally:
-            asked.cancel()
-        return asked.result()
+        return await Window(self._manager, child).answered(question, payload)
 
     async def stop(self, plan: Plan) -> None:
         """See Host."""
@@ -178,8 +167,9 @@ class ModuleHost:
             return
         if plan.digests.get("to") is None or plan.digests.get("to") != plan.digests.get("from"):
             self._let_in[plan.module] = self._manager.let_in(plan.module)  # other code deserves another chance
+        within_s = self._start_within_s.pop(plan.module, 0.0)
         choice = plan.order.choice
-        await self._follow(self._manager.plan_chosen(directory, plan.module, choice))
+        await self._follow(self._manager.plan_chosen(directory, plan.module, choice), within_s)
         now = self._manager.find(plan.module)
         if choice is not None and now is not None and now.mode != choice.mode:
             raise StartFailed(f"{plan.module} can't run in mode {choice.mode}: {now.note}")
@@ -200,27 +190,47 @@ class ModuleHost:
         child = self._manager.child(name)
         return child is not None and child.state not in (State.RUNNING, State.STOPPED)
 
-    async def _follow(self, to: Planned) -> None:
-        """Starts a version, from what is held of another where something is. Raises StartFailed: that is held on."""
+    async def _follow(self, to: Planned, start_within_s: float = 0.0) -> None:
+        """Starts a version, from what is held of another where something is, and waits so long; 0: as the module says.
+
+        Raises StartFailed: that is held on.
+        """
         former = self._held.get(to.name)
         self._manager.put(to)
         if former is None:
             await self._anew(to)
             return
-        child = self._manager.begin(to, former.instance)
-        why = await self._manager.settled(child, START_S)
+        child, why = await self._begun(to, former, start_within_s)
         if why and isinstance(child, NodeChild) and child.needs_process and self._manager.hosting.url:
             await self._drop(child, former)
             to = structs.replace(to, mode="fork", into="", note=f"it can't live in a node: {child.needs_process}")
             self._manager.put(to)
-            child = self._manager.begin(to, former.instance)
-            why = await self._manager.settled(child, START_S)
+            child, why = await self._begun(to, former, start_within_s)
         if why:
             await self._drop(child, former)
             raise StartFailed(f"{to.name} {_version(to)}: {why}")
         self._manager.take_child(to.name, child)
         del self._held[to.name]
         await self._end_former(former, child)
+
+    async def _begun(self, to: Planned, former: Child, start_within_s: float) -> tuple[Child, str]:
+        before = {one.pid for one in self._manager.registry.instances()}  # one of that name may have been killed
+        child = self._manager.begin(to, former.instance, start_within_s)
+        if not start_within_s or isinstance(child, NodeChild):  # a NodeManager's watchdog interrupts what takes longer
+            return child, await self._manager.settled(child, START_S)
+        await self._until_imported(child, before)
+        return child, await self._manager.settled(child, start_within_s + LATE_S)
+
+    async def _until_imported(self, child: Child, before: Container[int]) -> None:
+        """Returns when its own node announces it, as it does before it starts the module; or when it has settled."""
+        by_s, registry = time.monotonic() + START_S, self._manager.registry
+        mine = child.instance
+        while not any(one.instance == mine and one.pid and one.pid not in before for one in registry.instances()):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await child.settled.wait()
+            if child.settled.is_set() or time.monotonic() > by_s:
+                return
 
     async def _anew(self, to: Planned) -> None:
         why = await self._manager.start_anew(to, START_S)
@@ -232,7 +242,7 @@ class ModuleHost:
         if _same_place(child, former) and child.state is not State.STARTING:
             child.cancel()
         else:
-            await self._manager.end(child, END_S)
+            await self._manager.end(child, END_S, at_once=True)
 
     async def _end_former(self, former: Child, child: Child) -> None:
         """The former version has it followed; in the same NodeManager it is gone by now."""
@@ -244,17 +254,27 @@ class ModuleHost:
     async def watch(self, plan: Plan) -> None:
         """See Host."""
         child = self._manager.child(plan.module)
-        by_s = time.monotonic() + HEALTH_S
-        while child is not None:
+        by_s, window = time.monotonic() + HEALTH_S, None if child is None else Window(self._manager, child)
+        if window is not None and child is not None and plan.kind is Kind.CONFIGURE and child.state is State.RUNNING:
+            await window.opens()
+        while child is not None and window is not None:
             if child.state is State.STOPPED and plan.kind is Kind.CONFIGURE:
                 return  # an operator stopped it: it takes them when it is started
             if child.state is not State.RUNNING or child is not self._manager.child(plan.module):
                 raise StartFailed(f"{plan.module} is {child.state} within {HEALTH_S:g} s: {child.reason}")
-            if why := (await self._health(child))["unhealthy"]:
+            if why := await self._unhealthy(child, window):
                 raise StartFailed(f"{plan.module} isn't healthy: {why}")
             if time.monotonic() >= by_s:
                 return
             await asyncio.sleep(AGAIN_S)
+
+    async def _unhealthy(self, child: Child, window: Window) -> str:
+        try:
+            return (await window.health())["unhealthy"]
+        except StartFailed:
+            if window.is_silent and isinstance(child, ProcessChild):  # nobody can be asked to hold it
+                await self._manager.end(child, END_S, at_once=True)
+            raise
 
     async def abandon(self, plan: Plan, reached: Step) -> None:
         """See Host."""
@@ -269,10 +289,13 @@ class ModuleHost:
             try:
                 if child.state in ENDED:
                     raise StartFailed(f"it is {child.state}")
-                await self._hold(name, child)
+                window = Window(self._manager, child)
+                await window.opens()
+                await window.while_alive(*_hold(child))
+                self._held[name] = child
             except GridlinkError as error:
                 self._manager.log.warning("%s is ended: it can't be held: %s", child.instance, error)
-                await self._manager.end(child, END_S)
+                await self._manager.end(child, END_S, at_once=isinstance(error, StartFailed))
                 await self._manager.forget_child(name)
 
     async def go_back(self, plan: Plan, reached: Step, directory: Path, state: bytes | None) -> None:
@@ -335,6 +358,10 @@ class ModuleHost:
             self._manager.forgive(plan.module)
         if plan.kind is Kind.UNINSTALL:
             self._manager.forget(plan.module)
+
+
+def _hold(child: Child) -> tuple[str, dict[str, str]]:
+    return "hold", {"instance": child.instance, "follower": ""}
 
 
 def _version(planned: Planned) -> str:

@@ -29,6 +29,7 @@ class HostedModule:
         managed_by: tuple[str, ...],
         note: str = "",
         follows: str = "",
+        start_within_s: float = 0.0,
     ) -> None:
         self.state, self.reason = State.STARTING, ""
         self.needs_process = ""  # why it can't be hosted here
@@ -39,6 +40,7 @@ class HostedModule:
         self.name = self._bundle.manifest.name
         self.trust = self._bundle.manifest.trust
         self._note, self._follows = note, follows
+        self.start_within_s = start_within_s  # while the instance that it follows waits; 0: as it says itself
         self.instance = f"{self.name}@{manager.hosting.node}"
         self.managed_by = tuple(dict.fromkeys((*managed_by, manager.instance)))
         self._history = self._bundle.manifest.restart.history()
@@ -70,7 +72,7 @@ class HostedModule:
             self.needs_process = error.reason if isinstance(error, NotHostable) else ""
             self._loader.unload(self.name, keep_lib=True)  # the policy may try again
             raise
-        self.state, self._follows = State.RUNNING, ""
+        self.state, self._follows, self.start_within_s = State.RUNNING, "", 0.0
         self.settled.set()
 
     async def _report(self, state: State, reason: str) -> None:
@@ -94,6 +96,7 @@ class HostedModule:
             managed_by=self.managed_by,
             note=self._note,
             follows=self._follows,
+            start_within_s=self.start_within_s,
         )
 
     def _entry(self, state: State, reason: str) -> Entry:

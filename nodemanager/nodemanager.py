@@ -52,7 +52,8 @@ class Config(Struct, frozen=True):
 class HostOrder(Struct, frozen=True):
     """A bundle to host: its directory, where its own files go, and the instances that ask for it.
 
-    `note`: for who looks at it. `follows`: the instance of another process that it takes over from.
+    `note`: for who looks at it. `follows`: the instance that it takes over from; `start_within_s`: while that one
+    waits; 0: as long as the module says.
     """
 
     directory: str
@@ -60,6 +61,7 @@ class HostOrder(Struct, frozen=True):
     managed_by: list[str]
     note: str = ""
     follows: str = ""
+    start_within_s: float = 0.0
 
 
 class Hosted(Struct, frozen=True):
@@ -140,12 +142,16 @@ class NodeManager(Module[Config]):
             return
         from nodemanager.watchdog.warden import Warden  # noqa: PLC0415 - see nodemanager.watchdog
 
-        warden = self._warden = Warden(self, self.config.watchdog, self._state_of, self._leaves)
+        warden = self._warden = Warden(self, self.config.watchdog, self._state_of, self._leaves, self._start_within_s)
         warden.start()
 
     def _state_of(self, module: str) -> State | None:
         hosted = self._hosted.get(module)
         return hosted.state if hosted is not None else None
+
+    def _start_within_s(self, module: str) -> float:
+        hosted = self._hosted.get(module)
+        return hosted.start_within_s if hosted is not None else 0.0
 
     async def _leaves(self, module: str, why: str) -> None:
         hosted = self._hosted.get(module)
@@ -170,7 +176,8 @@ class NodeManager(Module[Config]):
 
     def _made(self, order: HostOrder) -> HostedModule:
         directory, data_dir, managed_by = Path(order.directory), Path(order.data_dir), tuple(order.managed_by)
-        hosted = HostedModule(self, self._loader, directory, data_dir, managed_by, order.note, order.follows)
+        former = order.follows, order.start_within_s
+        hosted = HostedModule(self, self._loader, directory, data_dir, managed_by, order.note, *former)
         if hosted.trust != self._trust:
             raise Refused(f"{hosted.name} is {hosted.trust}, and {self.instance} hosts what is {self._trust}")
         return hosted

@@ -18,20 +18,28 @@ from gridlink.contract import Contract, contract_of
 from gridlink.document import Document, event_document, events, exchanges, request_document
 from gridlink.errors import ANYTHING, ConfigInvalid, GridlinkError, raised_at
 from gridlink.manifest import Manifest
-from gridlink.module.module import config_type
+from gridlink.module.module import Module, config_type
 from gridlink.node.bundle import CONFIG, load_alone, load_installed, read_bundle
 
+LONGEST_S = 86400.0  # JSON has no infinity
 HOSTS_OWN = ("appmanager", "nodemanager")
 
 
-def tried(directory: Path, config: Path | None) -> dict[str, Document]:
-    """The documents of a bundle's contract by `role storage`, `topic measurement`. Raises GridlinkError."""
+def tried(directory: Path, config: Path | None) -> dict[str, Any]:
+    """What `Tried` has of a bundle. Raises GridlinkError."""
     bundle = read_bundle(directory)
     installed = bundle.manifest.entry.partition(":")[0].partition(".")[0] in HOSTS_OWN
     target = (load_installed if installed else load_alone)(bundle).target
     contract = contract_of(target)
     _check_config(target, config or directory / CONFIG, f"{CONFIG} of {bundle.manifest.name}")
-    return _documents(bundle.manifest, contract, inspect.getdoc(target) or "")
+    documents = _documents(bundle.manifest, contract, inspect.getdoc(target) or "")
+    return {"documents": documents, "start_within_s": _declared(target)}
+
+
+def _declared(target: Any) -> float:
+    """How long its start may take, where its author says so; else 0."""
+    asked = any("start_within_s" in vars(cls) for cls in target.__mro__ if cls is not Module)
+    return min(float(target.start_within_s), LONGEST_S) if asked else 0.0
 
 
 def _check_config(target: Any, file: Path, where: str) -> None:
@@ -53,10 +61,10 @@ def _documents(manifest: Manifest, contract: Contract, description: str) -> dict
 
 
 def main() -> None:
-    """Writes `{"documents": …}`, or `{"error": class, "message": …}`."""
+    """Writes `{"documents": …, "start_within_s": …}`, or `{"error": class, "message": …}`."""
     fd, directory, config = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     try:
-        answer: dict[str, Any] = {"documents": tried(directory, Path(config) if config else None)}
+        answer = tried(directory, Path(config) if config else None)
     except GridlinkError as error:
         answer = {"error": type(error).__name__, "message": str(error)}
     except ANYTHING as error:  # an annotation may run the author's code too

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import orjson
+from msgspec import Struct
 
 from gridlink.document import Document
 from gridlink.errors import ModuleInvalid, StartFailed, from_wire
@@ -18,10 +19,17 @@ _MOST_BYTES = 4 * 1024 * 1024
 _MIB = 1024 * 1024
 
 
+class Tried(Struct, frozen=True):
+    """A bundle's contract, by `role storage`, `topic measurement`; how long its start may take: 0 if it doesn't say."""
+
+    documents: dict[str, Document]
+    start_within_s: float
+
+
 def preflight(
     directory: Path, config: Path | None = None, *, within_s: float = WITHIN_S, memory_mib: float | None = None
-) -> dict[str, Document]:
-    """The contract of the bundle in `directory`, by `role storage`, `topic measurement`. Blocks: call it in a thread.
+) -> Tried:
+    """What importing the bundle in `directory` tells. Blocks: call it in a thread.
 
     `config`: the file to check against the module's Config, in place of its own. Raises what importing it raised
     (ModuleInvalid, StartFailed, ConfigInvalid, ManifestInvalid), and StartFailed where it took too long or too much.
@@ -54,12 +62,10 @@ def preflight(
         os.close(read_fd)
         _end(process.pid)
         status = process.wait()
-    return _documents(answer, directory, status, within_s, most_mib)
+    return _tried(answer, directory, status, within_s, most_mib)
 
 
-def _documents(
-    answer: bytes | None, directory: Path, status: int, within_s: float, most_mib: float
-) -> dict[str, Document]:
+def _tried(answer: bytes | None, directory: Path, status: int, within_s: float, most_mib: float) -> Tried:
     name = directory.name
     if answer is None:
         raise StartFailed(f"{name}: importing it takes longer than {within_s:g} s: do less at import")
@@ -73,10 +79,10 @@ def _documents(
         ) from error
     if "error" in found:
         raise from_wire(str(found["error"]), str(found["message"]), {})
-    documents = found.get("documents")
-    if not isinstance(documents, dict):
+    documents, start_within_s = found.get("documents"), found.get("start_within_s")
+    if not isinstance(documents, dict) or not isinstance(start_within_s, float):
         raise ModuleInvalid(f"{name}: its import wrote into the pipe of the process that tried it")
-    return documents
+    return Tried(documents, start_within_s)
 
 
 def _environment() -> dict[str, str]:

@@ -27,7 +27,9 @@ from gridlink.errors import GridlinkError
 from gridlink.module.sender import Sender
 from gridlink.tasks import Tasks
 
-MODES = ("node", "fork", "process")
+LONGEST_GAP_MS = {"node": 50.0, "fork": 150.0, "process": 500.0}
+"""The most that is wanted, on a quiet machine."""
+MODES = tuple(LONGEST_GAP_MS)
 BATCH = 10
 ASK_WITHIN_S = 10.0
 UPDATE_WITHIN_S = 60.0
@@ -107,19 +109,27 @@ async def update(mode: str, rate_per_s: int, updates: int, seconds: float, say: 
 
 
 def report(mode: str, rate_per_s: int, updates: int, asked: Asked, seen: list[int]) -> dict[str, Any]:
-    """What was found. `lost`: not answered, or not in the module's state; `duplicated`: in it more than once. Pure."""
+    """What was found. Pure.
+
+    `lost`: not answered, or not in the module's state; `duplicated`: in it more than once. `held`: whether each figure
+    is within its limit, where it has one.
+    """
     once = set(seen)
+    lost, duplicated = max(asked.sent - asked.answered, asked.sent - len(once)), len(seen) - len(once)
+    gap_ms = round(asked.longest_gap_s * 1000, 1)
+    measured, limits = (lost, duplicated, gap_ms), (0, 0, LONGEST_GAP_MS[mode])
+    names = ("lost", "duplicated", "longest_gap_ms")
     return {
         "mode": mode,
         "rate_per_s": rate_per_s,
         "updates": updates,
         "sent": asked.sent,
         "answered": asked.answered,
-        "lost": max(asked.sent - asked.answered, asked.sent - len(once)),
-        "duplicated": len(seen) - len(once),
-        "longest_gap_ms": round(asked.longest_gap_s * 1000, 1),
+        **dict(zip(names, measured, strict=True)),
         "longest_wait_ms": round(asked.longest_wait_s * 1000, 1),
         "failed": asked.failed[:5],
+        "at_most": dict(zip(names, limits, strict=True)),
+        "held": {name: found <= most for name, found, most in zip(names, measured, limits, strict=True)},
     }
 
 

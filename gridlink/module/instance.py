@@ -11,7 +11,7 @@ import contextvars
 import inspect
 import math
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -54,6 +54,7 @@ R = TypeVar("R")
 CANCELLED_WITHIN_S = 5.0
 SNAPSHOT_WITHIN_S = 2.0
 CONNECTED_AGAIN_S = 0.05
+START, RESTORE_AND_START = "start()", "restore() and start()"
 
 
 class Instance(HandingOver):
@@ -84,6 +85,7 @@ class Instance(HandingOver):
         self._module: Module[Any] | None = None
         self._inbox: Inbox | None = None
         self.state_to_restore: bytes | None = None
+        self.start_within_s = 0.0  # restoring included, while a former instance waits; 0: as the module says
         self.before_stop: Callable[[Instance], Awaitable[None]] | None = None
         self.has_met_end_of_memory = False
 
@@ -158,15 +160,13 @@ class Instance(HandingOver):
         await self._started(self._connect)
 
     async def _started(self, connect: Callable[[Module[Any]], Awaitable[None]]) -> None:
-        within_s = self._cls.start_within_s
+        within_s = self.start_within_s or self._cls.start_within_s
         try:
             made = partial(self._context.run, make, self._cls, self._environment)
             module = in_one_step(self._on_step, self.name, made)
-            if self.state_to_restore is not None:
-                restoring = restored(module, self.state_to_restore)
-                await self._hook("restore()", step_by_step(self._on_step, self.name, restoring), within_s)
-            await self._hook("start()", step_by_step(self._on_step, self.name, module.start()), within_s)
-            self._module = module
+            for name, hook in self._first_hooks(module):
+                await self._hook(name, step_by_step(self._on_step, self.name, hook), within_s)
+            self._module, self.start_within_s = module, 0.0
             await connect(module)
         except BaseException as error:
             await self._end(grace_s=0.0)
@@ -182,6 +182,16 @@ class Instance(HandingOver):
             self._environment.tasks.spawn(
                 self._repeat(handler, timed.seconds), name=timed.handler, context=self._context.copy()
             )
+
+    def _first_hooks(self, module: Module[Any]) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
+        """What prepares the module, each with a time limit; one for both while a former instance waits."""
+        if self.state_to_restore is None:
+            yield START, module.start()
+        elif self.start_within_s:
+            yield RESTORE_AND_START, _both(module, self.state_to_restore)
+        else:
+            yield "restore()", restored(module, self.state_to_restore)
+            yield START, module.start()
 
     async def _connect(self, module: Module[Any]) -> None:
         requests, events, kept = self._calls(module)
@@ -339,9 +349,16 @@ def _left_s(by_s: float) -> float:
 
 
 def _start_failed(cls: type, error: BaseException, within_s: float) -> StartFailed:
-    if isinstance(error, TimeoutError) and str(error).startswith("start()"):
-        return StartFailed(f"{error}: let start() return, and do long work in self.tasks.spawn(…)")
+    if isinstance(error, TimeoutError) and str(error).startswith((START, RESTORE_AND_START)):
+        return StartFailed(
+            f"{error}: let start() return, and do long work in self.tasks.spawn(…); or declare start_within_s"
+        )
     return StartFailed(f"{cls.__name__}: {type(error).__name__}: {error}{raised_at(error)}")
+
+
+async def _both(module: Module[Any], state: bytes) -> None:
+    await restored(module, state)
+    await module.start()
 
 
 def _in_thread(threads: Threads, handler: Callable[..., Any]) -> Callable[..., Any]:

@@ -54,6 +54,7 @@ class HostSpec(Struct, frozen=True):
     managed_by: tuple[str, ...] = ()  # instances
     note: str = ""  # for who looks at it, e.g. why it doesn't run in the mode that was asked for
     follows: str = ""  # the instance that it takes over from: see gridlink.node.succession
+    start_within_s: float = 0.0  # while that one waits; 0: as long as the module says
 
 
 class Hosting(Protocol):

@@ -127,7 +127,7 @@ class Node:
             try:
                 await self._start(spec, loaded, contract, configured.value, context)
             except StartFailed as error:
-                if not configured.instead(error):
+                if spec.start_within_s or not configured.instead(error):  # who waits goes on instead
                     raise
                 await self._start(spec, loaded, contract, configured.value, context)
         except BaseException:
@@ -149,6 +149,7 @@ class Node:
         sender = Sender(self.bus, name, proxies, contract.published, counters, kept, self._retry)
         environment = structs.replace(self._environment(name, spec, config, sender), durable_topics=durable)
         instance = Instance(loaded.target, contract, environment, self.bus, proxies, counters, self.on_step, context)
+        instance.start_within_s = spec.start_within_s if spec.follows else 0.0
         former, self.instances[name] = self.instances.get(name), instance
         succession = await self._following(spec, instance, former)
         if self.keeper is not None and instance.has_snapshot:

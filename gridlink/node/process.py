@@ -182,6 +182,7 @@ async def _host_all(node: Node, hosts: tuple[HostSetting, ...]) -> None:
                 managed_by=setting.managed_by,
                 note=setting.note,
                 follows=setting.follows,
+                start_within_s=setting.start_within_s,
             )
         )
 

@@ -18,6 +18,7 @@ class HostSetting(Struct, frozen=True):
     managed_by: tuple[str, ...] = ()
     note: str = ""  # why it doesn't run in the mode that was asked for
     follows: str = ""  # the instance that it takes over from
+    start_within_s: float = 0.0  # while that one waits; 0: as long as the module says
     supervises: bool = False  # the AppManager: it is given the pipes to the guardian
 
 

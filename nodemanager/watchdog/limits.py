@@ -13,6 +13,7 @@ Mode = Literal["off", "warn", "interrupt", "move"]
 MODES: tuple[Mode, ...] = ("off", "warn", "interrupt", "move")
 WARN_S, INTERRUPT_S = 0.25, 0.5
 SHORTEST_S = 0.05
+GO_BACK_S = 0.5
 
 
 class Limits(Struct, frozen=True):
@@ -29,6 +30,17 @@ class Limits(Struct, frozen=True):
 
 STARTING = Limits(warn_s=4.0, interrupt_s=8.0)
 """While a module is imported or made; the guardian replaces the node of one that takes 10 s."""
+
+
+def starting(within_s: float, running: Limits) -> Limits:
+    """While a module restores its state and starts, for which another version waits so long; 0: none waits.
+
+    The others of its node wait, too, so one step of it has GO_BACK_S less, but never less than when it is `running`.
+    """
+    if not within_s:
+        return STARTING
+    interrupt_s = max(within_s - GO_BACK_S, running.interrupt_s)
+    return Limits(max(interrupt_s / 2, running.warn_s), interrupt_s)
 
 
 class WatchdogSetting(Struct, frozen=True):

@@ -15,7 +15,7 @@ from gridlink.lifecycle import State
 from gridlink.module import Module
 from gridlink.restart import RestartHistory
 from nodemanager.watchdog.hang import Hang
-from nodemanager.watchdog.limits import STARTING, WatchdogSetting
+from nodemanager.watchdog.limits import STARTING, WatchdogSetting, starting
 from nodemanager.watchdog.sqlite import Connections
 from nodemanager.watchdog.watchdog import Rule, Watchdog
 
@@ -27,7 +27,8 @@ GUARDIAN_LATER_S = 0.25  # than the watchdog: it acts where the watchdog couldn'
 class Warden:
     """Watches the modules of one NodeManager. `state` is a module's, None for one that isn't hosted by it.
 
-    `move` takes a module out of this interpreter; it is called with the module's name and why.
+    `move` takes a module out of this interpreter; it is called with the module's name and why. `start_within_s`: how
+    long a module may start while another version of it waits; 0: as usual.
     """
 
     def __init__(
@@ -36,8 +37,10 @@ class Warden:
         setting: WatchdogSetting,
         state: Callable[[str], State | None],
         move: Callable[[str, str], Awaitable[None]],
+        start_within_s: Callable[[str], float],
     ) -> None:
         self._manager, self._setting, self._state, self._move = manager, setting, state, move
+        self._start_within_s = start_within_s
         self._connections = Connections()
         self._offences: dict[str, RestartHistory] = {}
         self._watchdog: Watchdog | None = None
@@ -88,8 +91,10 @@ class Warden:
         state = self._state(module)
         if state is None:
             return STARTING, "warn"  # our own: the guardian's limit is enough
-        if importing or state is not State.RUNNING:
+        if importing:
             return STARTING, self._setting.mode
+        if state is not State.RUNNING:
+            return starting(self._start_within_s(module), self._setting.limits(module)), self._setting.mode
         return self._setting.limits(module), self._setting.mode
 
     def _on_hang(self, hang: Hang) -> None:
@@ -97,6 +102,7 @@ class Warden:
         counters = self._manager.hosting.counters(instance)
         if counters is not None:
             counters.hung += 1
+            counters.stuck += hang.interrupted > 0 or hang.held_s >= self._setting.limits(hang.module).interrupt_s
         action: Action = "interrupted" if hang.interrupted else "named"
         if hang.interrupted and self._setting.mode == "move" and self._state(hang.module) is State.RUNNING:
             history = self._offences.setdefault(hang.module, self._history())

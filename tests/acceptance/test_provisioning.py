@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gridlink.errors import GridlinkError
-from gridlink.testing import eventually
 from tests.acceptance.running import NODE, Running, bundle, good, running
 
 PROGRAM = str(Path(NODE).with_name("gridlink"))
@@ -179,51 +177,6 @@ async def test_an_update_keeps_state_and_loses_nothing(managed: Path, tmp_path: 
         await updating
         assert [count for _, count in answers] == list(range(1, len(answers) + 1))
         assert answers[0][0] == "1.0.0"
-
-
-FAILING: dict[str, tuple[str, dict[str, str]]] = {
-    "does not import": ("nothing_of_that_name", {"top": "import nothing_of_that_name"}),
-    "raises in start": ("no start", {"more": "    async def start(self): raise RuntimeError('no start')"}),
-    "raises in restore": (
-        "no restore",
-        {"more": "    async def restore(self, state: int): raise RuntimeError('no restore')"},
-    ),
-    "never ready": (
-        "did not return within 1 s",
-        {
-            "top": "import asyncio",
-            "more": "    start_within_s = 1.0\n    async def start(self): await asyncio.sleep(60)",
-        },
-    ),
-    "unhealthy": ("sensor is silent", {"more": "    async def healthy(self): return 'the sensor is silent'"}),
-    "dies in the window": (
-        "watch",
-        {"top": "import os", "more": "    @every(seconds=0.5)\n    async def dies(self) -> None: os._exit(3)"},
-    ),
-}
-"""How a new version fails: what the operator is told of it, and its code."""
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(240)
-@pytest.mark.parametrize("mode", MODES)
-async def test_a_failing_update_leaves_the_old_version_with_its_state(managed: Path, tmp_path: Path, mode: str) -> None:
-    """However it fails, the old version answers, from where it was."""
-    first = await packed(tmp_path, "1.0.0", mode)
-    async with running(managed) as node:
-        await node.all_running("lamp")
-        await done(managed, "install", first)
-        for number, (how, (told, more)) in enumerate(FAILING.items(), 1):
-            assert await counted(node, "add") == ("1.0.0", number)
-            bad = await packed(tmp_path, f"2.{number}.0", mode, **more)
-            status, out, err = await gridlink(managed, "update", bad)
-            assert status == 1, f"{how}: {out}"
-            assert told in err, how
-            assert await eventually(partial(answer, node), timeout_s=20) == ("1.0.0", number), how
-            assert leftovers(managed) == [], how
-            (here,) = node.registry.find(name="counter")
-            assert (here.mode, here.reason) == (mode, ""), how
-        assert await counted(node, "add") == ("1.0.0", len(FAILING) + 1)
 
 
 async def test_where_the_record_can_not_be_read_a_command_is_refused_with_that(managed: Path) -> None:

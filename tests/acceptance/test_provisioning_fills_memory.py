@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from gridlink.errors import GridlinkError
 from gridlink.testing import eventually
+from tests.acceptance.gaps import asked
 from tests.acceptance.running import Running, bundle, good, running
 from tests.acceptance.test_provisioning import MODES, answer, counted, done, gridlink, leftovers, packed
 
@@ -73,30 +69,6 @@ async def test_one_that_fills_memory_at_its_import_is_refused_before_the_old_one
         assert max(gaps) < 1.0
         assert await counted(node, "add") == ("1.0.0", 1)
         assert leftovers(managed) == []
-
-
-@asynccontextmanager
-async def asked(node: Running, gaps: list[float]) -> AsyncIterator[None]:
-    """Has the counter asked without a break; `gaps`: the times between two answers, in seconds."""
-    asking = asyncio.ensure_future(_ask(node, gaps))  # noqa: TID251
-    try:
-        yield
-    finally:
-        asking.cancel()
-        await asyncio.wait([asking])
-
-
-async def _ask(node: Running, gaps: list[float]) -> None:
-    last_s = time.monotonic()
-    while True:
-        try:
-            await node.sender.request("counter", "look", timeout_s=0.5)
-        except GridlinkError:
-            await asyncio.sleep(0.01)
-            continue
-        now_s = time.monotonic()
-        gaps.append(now_s - last_s)
-        last_s = now_s
 
 
 async def old(node: Running) -> bool:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
 from gridlink.bench.update import MODES, Asked, report, update
+from gridlink.cli.update_table import update_table
 
 
 def test_what_is_not_in_the_state_is_lost_and_what_is_there_twice_is_duplicated() -> None:
@@ -23,6 +26,20 @@ def test_a_request_without_an_answer_is_lost_and_the_longest_time_between_two_an
     asked.answer(10.1, 10.5)
     found = report("node", 1000, 5, asked, [1, 2, 3])
     assert (found["lost"], found["longest_gap_ms"], found["longest_wait_ms"]) == (1, 400.0, 400.0)
+
+
+@pytest.mark.parametrize(("mode", "most_ms"), [("node", 50), ("fork", 150), ("process", 500)])
+def test_it_says_whether_the_longest_gap_is_within_what_is_wanted(mode: str, most_ms: int) -> None:
+    """Who reads the table needn't know the requirement."""
+    for gap_ms, word in ((most_ms, "yes"), (most_ms + 1, "NO")):
+        asked = Asked(sent=2)
+        asked.answer(10.0, 10.0)
+        asked.answer(10.0, 10.0 + gap_ms / 1000)
+        found = report(mode, 1000, 5, asked, [1, 2])
+        out = StringIO()
+        Console(file=out, width=100).print(update_table(found))
+        row = next(line for line in out.getvalue().splitlines() if "longest_gap_ms" in line)
+        assert (str(most_ms) in row, word in row, found["held"]["lost"]) == (True, True, True), row
 
 
 @pytest.mark.slow

@@ -50,9 +50,20 @@ def bundle(tmp_path: Path) -> Bundle:
     return made
 
 
+@pytest.mark.parametrize(
+    ("declared", "expected_s"), [("", 0.0), ("start_within_s = 10.0", 10.0), ("start_within_s = float('inf')", 86400.0)]
+)
+def test_how_long_a_start_may_take_is_told_where_it_is_declared(
+    bundle: Bundle, declared: str, expected_s: float
+) -> None:
+    """Also if it is as long as the default: then it is the author's word that another version may wait for it."""
+    code = GOOD.replace('    roles = ("lamp",)', f'    roles = ("lamp",)\n    {declared}')
+    assert preflight(bundle(code)).start_within_s == expected_s
+
+
 def test_the_contract_of_a_bundle_is_had_without_making_it(bundle: Bundle) -> None:
     """As the published documents have it, so that both can be compared."""
-    documents = preflight(bundle())
+    documents = preflight(bundle()).documents
     assert set(documents) == {"role lamp", "topic light"}
     assert documents["role lamp"]["requests"]["dim"]["payload"] == {"type": "number"}
     assert documents["topic light"]["events"]["changed"]["payload"] == {"type": "number"}
@@ -60,7 +71,7 @@ def test_the_contract_of_a_bundle_is_had_without_making_it(bundle: Bundle) -> No
 
 def test_the_contract_of_a_delivered_bundle_is_the_published_one() -> None:
     """One way to make documents, not two."""
-    documents = preflight(ROOT / "modules" / "storage")
+    documents = preflight(ROOT / "modules" / "storage").documents
     assert documents["role storage"] == json.loads((ROOT / "schemas" / "role" / "storage.json").read_text())
 
 
@@ -142,7 +153,7 @@ def test_a_bundle_does_not_see_the_sites_credentials(bundle: Bundle, monkeypatch
     monkeypatch.setenv("NATS_PASSWORD", "secret")
     assert "NATS_PASSWORD" in os.environ
     code = "import os\nassert 'NATS_PASSWORD' not in os.environ\n"
-    assert "role lamp" in preflight(bundle(code + GOOD))
+    assert "role lamp" in preflight(bundle(code + GOOD)).documents
 
 
 def test_a_directory_that_is_no_bundle_is_told(tmp_path: Path) -> None:

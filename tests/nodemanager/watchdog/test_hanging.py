@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -95,7 +96,7 @@ async def test_it_is_named_and_interrupted_and_the_others_run_again(tmp_path: Pa
         assert report["held_s"] >= 0.5
         print(f"{how}: the others again after {stall.longest_s:.2f} s")
         assert stall.longest_s <= AGAIN_WITHIN_S
-        assert site.counters("hog").hung == 1
+        assert (site.counters("hog").hung, site.counters("hog").stuck) == (1, 1)
         assert await site.request("hog", "count") == 1
 
 
@@ -118,6 +119,7 @@ async def test_warn_names_it_and_lets_it_go_on(tmp_path: Path) -> None:
         report = await site.event("health", "moduleHung")
         assert (report["action"], site.counters("hog").errors) == ("named", 0)
         assert report["held_s"] == pytest.approx(1.2, abs=0.2)
+        assert site.counters("hog").stuck == 1
 
 
 @pytest.mark.slow
@@ -152,6 +154,24 @@ async def test_many_short_steps_that_fill_the_loop_are_no_hang(tmp_path: Path) -
         assert "looks" in told  # or the guardian would take it for one that hangs
         assert "holds" not in told
         assert site.counters("busy").hung == 0
+
+
+@pytest.mark.slow
+async def test_a_start_for_which_another_version_waits_has_less_time(tmp_path: Path) -> None:
+    """It is interrupted when it has kept the loop for as long as that one waits; its import isn't hurried."""
+    hog = "import time\ntime.sleep(1.0)\n" + good("slow") + "\n    async def start(self):\n        time.sleep(30)\n"
+    async with watched(tmp_path) as site:
+        await host(site, bundle(tmp_path, "slow", good("slow")))
+        await site.node.ask("slow@test", "hold", {"instance": "slow@test", "follower": ""})
+        began_s = time.monotonic()
+        order: dict[str, Any] = {
+            "directory": str(bundle(tmp_path / "2", "slow", hog)),
+            "data_dir": str(tmp_path / "data"),
+            "managed_by": [],
+        }
+        order |= {"follows": "slow@test", "start_within_s": 0.6}
+        hosted = await site.request("nodemanager@test", "host", order, timeout_s=30)
+        assert ("held the event loop" in hosted["reason"], time.monotonic() - began_s < 6) == (True, True), hosted
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 from gridlink.config import read_json, typed
 from gridlink.errors import ConfigInvalid
 from nodemanager.watchdog.ladder import Ladder, Rung, next_sample_s
-from nodemanager.watchdog.limits import Limits, Mode, WatchdogSetting
+from nodemanager.watchdog.limits import STARTING, Limits, Mode, WatchdogSetting, starting
 
 LIMITS = Limits(warn_s=0.25, interrupt_s=0.5)
 
@@ -74,3 +74,19 @@ def test_the_delivered_limits_of_a_board_can_be_kept() -> None:
     """They are copied as they are."""
     file = Path(__file__).parents[3] / "configs" / "board" / "watchdog.json"
     typed(read_json(file), WatchdogSetting, str(file)).check(str(file))
+
+
+@pytest.mark.parametrize(
+    ("within_s", "running", "expected"),
+    [
+        (0.0, Limits(), STARTING),
+        (1.5, Limits(), Limits(0.5, 1.0)),
+        (8.0, Limits(), Limits(3.75, 7.5)),
+        (1.5, Limits(5.0, 10.0), Limits(5.0, 10.0)),
+    ],
+)
+def test_a_start_for_which_another_version_waits_is_interrupted_before_that_gives_up(
+    within_s: float, running: Limits, expected: Limits
+) -> None:
+    """Its node goes back in what is left; a module that may compute for long while it runs may do so then, too."""
+    assert starting(within_s, running) == expected
