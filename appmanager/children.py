@@ -229,6 +229,7 @@ class Children(Operated):
         arguments = self, self._link, planned, logs, self.config.json_logs, bool(name), user
         child = ProcessChild(*arguments, name=name or other_name(planned.name, taken), follows=follows)
         child.left_out = self._offences.left_out(planned.name)
+        child.hung = self._offences.hung(planned.name)
         self._processes[child.name] = child
         return child
 

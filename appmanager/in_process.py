@@ -55,6 +55,7 @@ class ProcessChild:
         self._exits: asyncio.Queue[Exited] = asyncio.Queue()
         self.name = name or planned.name  # of the process: a second one of a module that moves has another
         self.follows = follows  # the instance that it takes over from
+        self.hung = 0  # how often it hung where it was before
         self.left_out: Mapping[str, str] = {}  # of a NodeManager: what isn't to run in its process
         self._node = f"{manager.hosting.node}-{self.name}"
         self.instance = f"{planned.name}@{self._node}"
@@ -161,6 +162,7 @@ class ProcessChild:
             managed_by=(self._manager.instance,),
             note=self._planned.note,
             follows=self.follows,
+            hung=self.hung,
         )
         log = LogSetting(str(self._logs / f"{self._node}.log"), self._json_logs)
         settings = NodeSettings(site=hosting.site, node=self._node, machine=hosting.machine, url=hosting.url, log=log)

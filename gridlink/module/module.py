@@ -54,6 +54,7 @@ class HostSpec(Struct, frozen=True):
     managed_by: tuple[str, ...] = ()  # instances
     note: str = ""  # for who looks at it, e.g. why it doesn't run in the mode that was asked for
     follows: str = ""  # the instance that it takes over from: see gridlink.node.succession
+    hung: int = 0  # times that its node was replaced because it held the loop
 
 
 class Hosting(Protocol):

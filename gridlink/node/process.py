@@ -169,6 +169,7 @@ async def _host_all(node: Node, hosts: tuple[HostSetting, ...]) -> None:
                 managed_by=setting.managed_by,
                 note=setting.note,
                 follows=setting.follows,
+                hung=setting.hung,
             )
         )
 

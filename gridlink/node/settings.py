@@ -18,6 +18,7 @@ class HostSetting(Struct, frozen=True):
     managed_by: tuple[str, ...] = ()
     note: str = ""  # why it doesn't run in the mode that was asked for
     follows: str = ""  # the instance that it takes over from
+    hung: int = 0  # times that its node was replaced because it held the loop
     supervises: bool = False  # the AppManager: it is given the pipes to the guardian
 
 
