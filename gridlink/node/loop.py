@@ -117,19 +117,38 @@ def _uvloop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 def _run(loop: asyncio.AbstractEventLoop, main: asyncio.Task[Any], stop: Callable[[], None], escapes: Escapes) -> Any:
     """Runs the loop until `main` is done; `stop` is the loop's own. The watchdog knows other loops by this frame."""
-    main.add_done_callback(lambda _: stop())
-    while not main.done():
-        try:
-            loop.run_forever()
-        except (SystemExit, KeyboardInterrupt) as error:
-            if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-                raise  # of the one who sits before it
-            if not main.done():
-                escapes.escaped(error)
-        else:
-            if not main.done():
-                escapes.stopped()
+
+    ended = False
+
+    def over(_: asyncio.Task[Any]) -> None:
+        if not ended:  # else it is called late, by the next run
+            stop()
+
+    main.add_done_callback(over)
+    try:
+        while not main.done():
+            try:
+                loop.run_forever()
+            except (SystemExit, KeyboardInterrupt) as error:
+                if _is_the_users(error):
+                    raise
+                if not _is_its_own(error, main):
+                    escapes.escaped(error)
+            else:
+                if not main.done():
+                    escapes.stopped()
+    finally:
+        ended = True
     return main.result()
+
+
+def _is_the_users(error: BaseException) -> bool:
+    """Whether it comes from the keyboard, where a signal raises it: a node handles that signal itself."""
+    return isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def _is_its_own(error: BaseException, main: asyncio.Task[Any]) -> bool:
+    return main.done() and not main.cancelled() and main.exception() is error
 
 
 async def _end(loop: asyncio.AbstractEventLoop, left: set[asyncio.Task[Any]]) -> None:

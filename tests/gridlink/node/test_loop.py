@@ -223,7 +223,19 @@ def test_what_main_itself_raises_is_raised() -> None:
         run_loop(main())
 
 
-def test_an_interrupt_from_the_keyboard_ends_it_where_nobody_handles_it() -> None:
+def test_whoever_leaves_in_the_last_turn_is_named_too(caplog: pytest.LogCaptureFixture) -> None:
+    """And the end goes its way."""
+
+    async def main() -> int:
+        asyncio.get_running_loop().call_soon(sys.exit, 4)
+        return 6
+
+    assert run_loop(main()) == 6
+    assert "something called sys.exit(4), which ends no node: return, or raise" in caplog.text
+    assert _is_uvloop() or len(caplog.records) == 1  # uvloop's `stop` is carried out late
+
+
+def test_an_interrupt_from_the_keyboard_ends_it_where_nobody_handles_it(caplog: pytest.LogCaptureFixture) -> None:
     """A real SIGINT, where Python makes it a KeyboardInterrupt; a finally is run."""
     ended: list[str] = []
 
@@ -239,6 +251,7 @@ def test_an_interrupt_from_the_keyboard_ends_it_where_nobody_handles_it() -> Non
     with pytest.raises(KeyboardInterrupt):
         run_loop(main())
     assert ended == ["in order"]
+    assert caplog.text == ""
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # uvloop's: its loop is closed
