@@ -309,6 +309,8 @@ class AppManager(Children):
         for name in [name for name in running if name.partition("-")[0] not in known]:
             self.log.warning("%s runs since before this node did, and is no bundle here any more: it is stopped", name)
             self._link.stop(name, UNPLANNED_GRACE_S)
+        for name in sorted(set(self.config.watched) - {planned.name for planned in (*self._planned, *adopted)}):
+            self.log.warning("watchdog.json: modules.%s: no bundle has that name, so these limits are nobody's", name)
         self._planned = admitted(self._planned, read_free(), [name.partition("-")[0] for name in running])
         for planned in self._planned:
             if planned.refused:

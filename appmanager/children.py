@@ -265,6 +265,7 @@ class Children(Operated):
         name = name or other_name(planned.name, taken)
         child = ProcessChild(*arguments, name=name, follows=follows, start_within_s=start_within_s)
         child.left_out = self._offences.left_out(planned.name)
+        child.hung = self._offences.hung(planned.name)
         self._processes[child.name] = child
         return child
 

@@ -15,6 +15,7 @@ class Config(Struct, frozen=True):
     mode: str = ""
     nodemanager: bool = True
     json_logs: bool = False
+    watched: tuple[str, ...] = ()  # modules that watchdog.json has limits of their own for
     moved: dict[str, str] = field(default_factory=dict)  # modules that made the guardian replace the node, and how
     offences: tuple[Offence, ...] = ()  # of which nobody has been told yet
     outside: tuple[Offence, ...] = ()  # by which modules aren't to be in a NodeManager's own process again

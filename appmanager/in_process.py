@@ -57,6 +57,7 @@ class ProcessChild:
         self.name = name or planned.name  # of the process: a second one of a module that moves has another
         self.follows = follows  # the instance that it takes over from
         self._start_within_s = start_within_s  # while that one waits; 0: as long as the module says
+        self.hung = 0  # how often it hung where it was before
         self.left_out: Mapping[str, str] = {}  # of a NodeManager: what isn't to run in its process
         self._node = f"{manager.hosting.node}-{self.name}"
         self.instance = f"{planned.name}@{self._node}"
@@ -171,6 +172,7 @@ class ProcessChild:
             note=self._planned.note,
             follows=self.follows,
             start_within_s=self._start_within_s,
+            hung=self.hung,
         )
         log = LogSetting(str(self._logs / f"{self._node}.log"), self._json_logs)
         settings = NodeSettings(site=hosting.site, node=self._node, machine=hosting.machine, url=hosting.url, log=log)

@@ -46,11 +46,16 @@ class Offences:
 
     def __init__(self, manager: Children) -> None:
         self._manager = manager
+        self._hung: dict[str, int] = {}
         self._left_out: dict[str, dict[str, str]] = {}  # by host: what isn't to be there; see NodeSettings.blocked
 
     def left_out(self, host: str) -> dict[str, str]:
         """What isn't to run in that process; it may grow."""
         return self._left_out.setdefault(host, {})
+
+    def hung(self, module: str) -> int:
+        """How often a process was replaced because that module hung in it: the counters there went with it."""
+        return self._hung.get(module, 0)
 
     def moved(self, before: Iterable[Offence]) -> dict[str, str]:
         """Of those before us, the modules that the AppManager itself manages, and why they can't be in a node."""
@@ -64,6 +69,8 @@ class Offences:
     def tell(self, offences: Iterable[Offence]) -> None:
         """Says them aloud."""
         for one in offences:
+            if one.kind == "hung":
+                self._hung[one.module] = self.hung(one.module) + 1
             self._manager.tasks.spawn(self._publish(one), name=f"{one.module} {one.kind}")
 
     def heard(self, offence: Offence) -> None:

@@ -114,7 +114,12 @@ class ContainedTasks(Tasks):
 async def _contained(coroutine: Coroutine[Any, Any, Any]) -> Any:
     try:
         return await coroutine
-    except SystemExit as error:
-        raise RuntimeError(f"it called sys.exit({error.code!r}), which ends no node: return, or raise") from error
-    except KeyboardInterrupt as error:
-        raise RuntimeError("it raised KeyboardInterrupt, which ends no node: raise an error of its own") from error
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise RuntimeError(f"it {ends_no_node(error)}") from error
+
+
+def ends_no_node(error: SystemExit | KeyboardInterrupt) -> str:
+    """What a module did, and should do instead: the end of a sentence that begins with its name."""
+    if isinstance(error, SystemExit):
+        return f"called sys.exit({error.code!r}), which ends no node: return, or raise"
+    return "raised KeyboardInterrupt, which ends no node: raise an error of its own"

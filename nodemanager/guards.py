@@ -1,8 +1,8 @@
 """What a module in a node can't be allowed to do to the others: end the process, take its signals, keep its stdout.
 
 `os._exit` is told to the guardian first, so that the next node is without the one that called it. Handlers of signals
-are refused: they belong to the process. What is put in the place of `sys.stdout`, or taken out of `sys.modules`, is put
-back when whoever did it has started, and now and then.
+are refused, as they belong to the process, and `os.kill` of it, too. What is put in the place of `sys.stdout`, or taken
+out of `sys.modules`, is put back when whoever did it has started, and now and then.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class Guards:
     def start(self) -> None:
         """Begins to guard."""
         self._exit()
+        self._kill()
         for name in SIGNALS:
             self._refuse(signal, name)
         self._refuse(type(asyncio.get_running_loop()), "add_signal_handler")
@@ -78,6 +79,18 @@ class Guards:
             plainly(status)
 
         self._set(os, "_exit", ends)
+
+    def _kill(self) -> None:
+        plainly = os.kill
+
+        def kill(pid: int, number: int) -> None:
+            if number and pid == self._pid and (whose := self._caller()):
+                raise Refused(
+                    f"{whose} called os.kill({pid}, {int(number)}), which is the whole node: return, or raise an error"
+                )
+            plainly(pid, number)
+
+        self._set(os, "kill", kill)
 
     def _refuse(self, where: Any, name: str) -> None:
         plainly = getattr(where, name)

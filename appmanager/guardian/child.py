@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 COMPACT = ("-X", "no_debug_ranges")  # 0.3 MiB less: a traceback names the line, and not the place in it
 SILENT_S = 10.0
+IN_REAL_TIME = 2.0  # of a limit, for which only the time counts that a process has had a processor
 FIRST_WORD_S = 60.0  # a fresh interpreter on a slow board
 ENDED_IN_TIME = 0.9  # of the grace: so much the process is told, so that it ends before it is killed
 
@@ -79,9 +80,17 @@ class Child:
         return now_s - self._heard_s
 
     def silent_for_s(self, now_s: float) -> float:
-        """How long it has said nothing, if that is too long; else 0."""
+        """How long it has said nothing, if that is too long; else 0.
+
+        A module with more patience than SILENT_S has it: where it is known to hold the loop, `silence` acts first.
+        """
         silent_s = now_s - self._heard_s
-        return silent_s if silent_s > (SILENT_S if self._spoke else FIRST_WORD_S) else 0.0
+        longest_s = SILENT_S if self._spoke else FIRST_WORD_S
+        if silent_s <= longest_s:
+            return 0.0
+        if not self.starting:
+            longest_s = max(longest_s, IN_REAL_TIME * self.silence.patience_s)
+        return silent_s if silent_s > longest_s else 0.0
 
     def tell(self, *words: str) -> None:
         """Writes a line to the process; one that reads nothing misses it."""

@@ -2,8 +2,9 @@
 
 The node's watchdog names a module that keeps the loop (`holds`), and asks for the end where it can't interrupt it
 (`hung`); while it can act itself it says so (`looks`). In a C call that never looks up it can't say anything: then
-the guardian asks for the stack with DUMP_SIGNAL, which C code of faulthandler's answers on the lifeline. Without a
-name, and while something is imported, nothing is done here: SILENT_S remains (see child).
+the guardian asks for the stack with DUMP_SIGNAL, which C code of faulthandler's answers on the lifeline. It asks when
+the most impatient module would have to be met, and acts by the limit of whom the stack names. Without a name, and
+while something is imported, nothing is done here: SILENT_S remains (see child).
 
 A process that crashes writes the stack there by itself: that names whoever crashed it.
 """
@@ -29,18 +30,18 @@ HELD_UP = ("T", "t", "D", "Z")  # stopped, traced, waiting for a disk, gone
 
 
 class Silence:
-    """Of one child. `limit_s`: seconds without a heartbeat after which it is replaced, as it says itself; 0: never."""
+    """Of one child. It says itself after how many seconds without a heartbeat it is to be replaced, or else is not."""
 
     def __init__(self, pid: int, now_s: float) -> None:
         self._pid = pid
-        self.limit_s = 0.0
+        self._limits: dict[str, float] = {}  # seconds by module; "" has that of all others
         self.offender = ""  # the module for which it was replaced
         self._did = ""  # what that did, where it didn't hang
         self._fatal = False  # it crashes, and writes its stack
         self.kind = ""  # hung, crashed, ended
         self.stack: list[str] = []
         self._directories: dict[str, str] = {}
-        self._holds, self._hung = "", False
+        self._holds, self._looked, self._hung = "", "", False
         self.held_s = self.passed_s = 0.0  # how long it has held the loop, and which limit that was over
         self._silent_s = 0.0
         self._asked = False
@@ -49,7 +50,7 @@ class Silence:
 
     def beat(self, now_s: float) -> None:
         """A sign of life of the loop itself."""
-        self._holds, self._hung, self.held_s, self.passed_s = "", False, 0.0, 0.0
+        self._holds, self._looked, self._hung, self.held_s, self.passed_s = "", "", False, 0.0, 0.0
         self.stack = []
         self._looks(now_s)
 
@@ -58,11 +59,18 @@ class Silence:
 
     def hear(self, what: str, text: str, now_s: float) -> bool:
         """Takes in a line of the watchdog's; whether it was said while the loop is held, and so is no sign of life."""
+        try:
+            return self._hear(what, text, now_s)
+        except ValueError:  # a module may write to any file of its process
+            return False
+
+    def _hear(self, what: str, text: str, now_s: float) -> bool:
         name, _, rest = text.partition(" ")
         if what == "looks":
             self._looks(now_s)
+            self._looked = name
         elif what == "limit":
-            self.limit_s = float(name)
+            self._limit(rest, float(name))
         elif what == "exits":
             self.offender, self._did, self.kind = name, rest, "ended"
         elif what == "hosts":
@@ -95,22 +103,39 @@ class Silence:
     def turn(self, now_s: float, starting: str) -> bool:
         """Whether the child is to be replaced now. `offender` and `stack` say for whom."""
         gap_s, self._turn_s = min(now_s - self._turn_s, LONGEST_TURN_S), now_s
-        if not self.limit_s or starting:
+        if not self._limits or starting:
             return False
         if now_s - self._beat_s < LATE_S and not self._hung:
             return False
         self._count(gap_s)
-        if not self._asked and self._silent_s >= self.limit_s - ASK_BEFORE_S:
+        shortest_s = min(self._limits.values())
+        if not self._asked and self._silent_s >= shortest_s - ASK_BEFORE_S:
             self._asked = True
             os.kill(self._pid, DUMP_SIGNAL)
-        if not self._hung and self._silent_s < self.limit_s:
+        if not self._hung and self._silent_s < shortest_s:
             return False
         name = self._holds or self._named_by_stack()
-        if not name or _state(self._pid) in HELD_UP:
+        limit_s = self._limit_of(name)
+        if not name or (not self._hung and self._silent_s < limit_s) or _state(self._pid) in HELD_UP:
             return False
         self.offender, self.kind = name, "hung"
-        self.held_s, self.passed_s = max(self.held_s, self._silent_s), self.passed_s or self.limit_s
+        self.held_s, self.passed_s = max(self.held_s, self._silent_s), self.passed_s or limit_s
         return True
+
+    @property
+    def patience_s(self) -> float:
+        """How long whoever holds the loop may hold it; 0 where nobody knows who does."""
+        name = self._holds or self._looked or self._named_by_stack()
+        return self._limit_of(name) if name else 0.0
+
+    def _limit_of(self, module: str) -> float:
+        return self._limits.get(module) or self._limits.get("", 0.0)
+
+    def _limit(self, module: str, limit_s: float) -> None:
+        if limit_s:
+            self._limits[module] = limit_s
+        else:  # it isn't watched any more
+            self._limits.clear()
 
     def crash(self, how: str) -> None:
         """The process has come to a sudden end: the offender is whoever ran then, where that is known."""

@@ -14,7 +14,8 @@ from contextlib import AsyncExitStack
 from gridlink.bench.run import SITE
 from gridlink.clock import SiteClock
 from gridlink.lifecycle import State
-from gridlink.node.process import open_bus, run_loop
+from gridlink.node.loop import run_loop
+from gridlink.node.process import open_bus
 from gridlink.registry import Entry, Registry
 from gridlink.registry.pulse import BEAT_S
 

@@ -20,7 +20,8 @@ from gridlink import Module, Topic, request, subscribe
 from gridlink.manifest import Manifest
 from gridlink.module.module import HostSpec, Loaded
 from gridlink.node import Node
-from gridlink.node.process import open_bus, run_loop
+from gridlink.node.loop import run_loop
+from gridlink.node.process import open_bus
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg

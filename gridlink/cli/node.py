@@ -307,6 +307,7 @@ def node_settings(options: NodeOptions) -> NodeSettings:
         "mode": options.mode,
         "nodemanager": options.nodemanager,
         "json_logs": options.json_logs,
+        "watched": sorted(options.watchdog.get("modules", {})),
     }
     appmanager = HostSetting(
         str(PACKAGES / "appmanager"), str(data / "appmanager"), config=config, installed=True, supervises=True

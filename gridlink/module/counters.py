@@ -25,7 +25,7 @@ class Counters(Struct):
     dropped_events: int = 0  # the oldest ones of a full inbox, or of a durable topic that discarded them unread
     redelivered_events: int = 0  # of durable topics: they may have been handled before
     given_up_events: int = 0  # of durable topics: their handler failed, or its process ended, each time
-    hung: int = 0  # times that it held the event loop for longer than its limit
+    hung: int = 0  # times that it held the event loop for longer than its limit, also where it lost its node by that
     stuck: int = 0  # of them, those so long that the watchdog interrupts
     configured: int = 0  # changes of its configuration that it took
     refused_configurations: int = 0

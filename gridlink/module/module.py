@@ -55,6 +55,7 @@ class HostSpec(Struct, frozen=True):
     note: str = ""  # for who looks at it, e.g. why it doesn't run in the mode that was asked for
     follows: str = ""  # the instance that it takes over from: see gridlink.node.succession
     start_within_s: float = 0.0  # while that one waits; 0: as long as the module says
+    hung: int = 0  # times that its node was replaced because it held the loop
 
 
 class Hosting(Protocol):

@@ -6,7 +6,7 @@ that the guardian is gone: then the process ends in order, and by force where so
 
 In C code that never looks up no Python runs, so no force either. Against that the kernel counts the processor time of
 the process: a timer whose signal ends it (nobody handles it) is set anew with each heartbeat. As long as the guardian
-lives it never comes so far: that kills whoever is silent, and sooner.
+lives it never comes so far: that kills whoever is silent, and sooner (a module with a longer limit: at twice that).
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ log = logging.getLogger("gridlink.node")
 BEAT_S = 0.5
 STOP_WITHIN_S = 8.0  # where whoever ends the process doesn't say how long it waits
 ORPHAN_WITHIN_S = 6.0  # a process without a guardian is in the way of the next one
-STUCK_CPU_S = 2 * 10.0 * (os.cpu_count() or 1)  # twice what all processors give until the guardian acts (SILENT_S)
-READY, BEAT, STARTING, FAILURE, RELOAD = "ready", ".", "starting", "failed", "reload"
+GUARDIAN_ACTS_S = 10.0  # its SILENT_S
+STUCK = 2 * (os.cpu_count() or 1)  # twice what all processors give until the guardian acts
+STUCK_CPU_S = STUCK * GUARDIAN_ACTS_S
+READY, BEAT, STARTING, FAILURE, RELOAD, LIMIT = "ready", ".", "starting", "failed", "reload", "limit"
 END, PID = "end", "pid"
 DUMP_SIGNAL = signal.SIGRTMIN + 7  # the guardian asks for the stack; C code answers, also while a C call holds the loop
 
@@ -62,6 +64,7 @@ class Lifeline:
         self._say_fd, self._held_fd, self._ending, self._on_pid = say_fd, held_fd, ending, on_pid
         self._partial = b""
         self._granted_s = STOP_WITHIN_S
+        self._stuck_cpu_s = STUCK_CPU_S
 
     async def __aenter__(self) -> Lifeline:
         loop = asyncio.get_running_loop()
@@ -87,13 +90,15 @@ class Lifeline:
 
     def say(self, what: str, text: str = "") -> None:
         """Writes a line to the guardian, which may be gone or slow: a heartbeat more or less doesn't matter."""
+        if what == LIMIT:  # the watchdog's: the guardian gives a module twice that
+            self._stuck_cpu_s = max(self._stuck_cpu_s, STUCK * 2 * float(text.partition(" ")[0]))
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             os.write(self._say_fd, f"{what} {' '.join(text.split())}".strip().encode() + b"\n")
 
     async def beat(self) -> None:
         """Says that the loop runs, twice a second."""
         while True:
-            signal.setitimer(signal.ITIMER_VIRTUAL, STUCK_CPU_S)
+            signal.setitimer(signal.ITIMER_VIRTUAL, self._stuck_cpu_s)
             self.say(BEAT)
             await asyncio.sleep(BEAT_S)
 

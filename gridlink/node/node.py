@@ -142,7 +142,7 @@ class Node:
         return running
 
     async def _start(self, spec: HostSpec, loaded: Loaded, contract: Contract, config: Any, context: Context) -> None:
-        name, counters = f"{spec.manifest.name}@{self.node}", Counters()
+        name, counters = f"{spec.manifest.name}@{self.node}", Counters(hung=spec.hung)
         proxies = self._proxies_of(name, spec, loaded, contract, counters)
         durable = await self._durable(spec, contract)
         kept = durable.publisher if durable is not None else None

@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +30,7 @@ from gridlink.node.checkpoints import Keeper, States
 from gridlink.node.forked import end_copies
 from gridlink.node.lifeline import FAILURE, READY, RELOAD, STARTING, Ending, Lifeline
 from gridlink.node.logs import set_up
+from gridlink.node.loop import Escapes, run_loop
 from gridlink.node.loop_errors import tell
 from gridlink.node.node import Node
 from gridlink.node.settings import HostSetting, NodeFile, NodeSettings
@@ -56,8 +56,9 @@ def run(settings: NodeSettings, say_fd: int, held_fd: int, keys: str = "") -> in
     """
     set_up(settings.log)
     _name_process(settings)
+    escapes = Escapes()
     try:
-        return run_loop(_run(settings, say_fd, held_fd, keys))
+        return run_loop(_run(settings, say_fd, held_fd, keys, escapes), escapes)
     except GridlinkError as error:
         log.error("%s", error)  # noqa: TRY400 - an operator's mistake: the sentence says it all
         return 1
@@ -71,21 +72,6 @@ def _name_process(settings: NodeSettings) -> None:
         file.write(name[:15])
 
 
-def run_loop(main: Coroutine[Any, Any, int]) -> int:
-    """Runs `main` on uvloop where it is installed, else on asyncio's own loop."""
-    with asyncio.Runner(loop_factory=_uvloop()) as runner:
-        return runner.run(main)
-
-
-def _uvloop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop  # noqa: PLC0415 - optional
-    except ImportError:
-        return None
-    found: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return found
-
-
 async def open_bus(site: str, node: str, url: str) -> Bus:
     """A bus for the node: over NATS where there is a URL, else in this process alone. Raises ServerUnreachable."""
     if not url:
@@ -97,7 +83,7 @@ async def open_bus(site: str, node: str, url: str) -> Bus:
     return bus
 
 
-async def _run(settings: NodeSettings, say_fd: int, held_fd: int, keys: str) -> int:
+async def _run(settings: NodeSettings, say_fd: int, held_fd: int, keys: str, escapes: Escapes) -> int:
     ending = Ending()
     end_copies(asyncio.get_running_loop())
     asyncio.get_running_loop().set_exception_handler(tell)
@@ -105,7 +91,7 @@ async def _run(settings: NodeSettings, say_fd: int, held_fd: int, keys: str) -> 
         tasks = Tasks("process")
         tasks.spawn(lifeline.beat(), name="heartbeat")
         try:
-            return await _run_node(settings, lifeline, ending, keys)
+            return await _run_node(settings, lifeline, ending, keys, escapes)
         except (StartFailed, ModuleInvalid, NameTaken, ServerUnreachable, TrustInvalid) as error:
             log.error("%s", error)  # noqa: TRY400 - the sentence says it all; a traceback went before it
             lifeline.say(FAILURE, str(error))
@@ -135,7 +121,7 @@ def _mesh(settings: NodeSettings, lifeline: Lifeline, bus: Bus) -> contextlib.Ab
     return Mesh(trust, Path(settings.node_file).parent / "nats", lambda: lifeline.say(RELOAD), linked)
 
 
-async def _run_node(settings: NodeSettings, lifeline: Lifeline, ending: Ending, keys: str) -> int:
+async def _run_node(settings: NodeSettings, lifeline: Lifeline, ending: Ending, keys: str, escapes: Escapes) -> int:
     site_file = _site_file(settings)
     bus = await open_bus(settings.site, settings.node, settings.url)
     node = Node(bus, settings.machine, site_file=site_file)
@@ -144,6 +130,7 @@ async def _run_node(settings: NodeSettings, lifeline: Lifeline, ending: Ending, 
     node.tell_guardian = lifeline.say
     node.accepted = settings.accepted
     node.warrants = Warrants(settings.node, keys)
+    escapes.instances = node.instances
     async with node, _mesh(settings, lifeline, bus):
         tasks = Tasks("process")
         if settings.states:
@@ -183,6 +170,7 @@ async def _host_all(node: Node, hosts: tuple[HostSetting, ...]) -> None:
                 note=setting.note,
                 follows=setting.follows,
                 start_within_s=setting.start_within_s,
+                hung=setting.hung,
             )
         )
 

@@ -19,6 +19,7 @@ class HostSetting(Struct, frozen=True):
     note: str = ""  # why it doesn't run in the mode that was asked for
     follows: str = ""  # the instance that it takes over from
     start_within_s: float = 0.0  # while that one waits; 0: as long as the module says
+    hung: int = 0  # times that its node was replaced because it held the loop
     supervises: bool = False  # the AppManager: it is given the pipes to the guardian
 
 

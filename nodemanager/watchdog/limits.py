@@ -66,11 +66,6 @@ class WatchdogSetting(Struct, frozen=True):
         """The limit that is met first."""
         return min(limits.warn_s for limits in self._all())
 
-    @property
-    def longest_s(self) -> float:
-        """When the most patient limit has given up."""
-        return max(limits.give_up_s for limits in self._all())
-
     def _all(self) -> Iterable[Limits]:
         return (Limits(self.warn_s, self.interrupt_s), *self.modules.values())
 

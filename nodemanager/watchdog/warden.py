@@ -58,7 +58,8 @@ class Warden:
             return
         self._watchdog = watchdog
         if setting.mode == "move":
-            tell("limit", f"{setting.longest_s + GUARDIAN_LATER_S:.3f}")
+            for name in ("", *setting.modules):
+                tell("limit", f"{setting.limits(name).give_up_s + GUARDIAN_LATER_S:.3f} {name}")
         self._manager.tasks.spawn(self._care(watchdog), name="watchdog")
 
     def stop(self) -> None:

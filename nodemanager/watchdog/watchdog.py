@@ -37,8 +37,8 @@ class Watchdog:
     It looks every `look_every_s`; no limit is shorter than `shortest_s`. `rule(module, importing)` gives the limits of
     a module (its name, or an instance) and what to do. `on_hang` is called in the loop once a step that was too long is
     over. `tell(what, text)` reaches the guardian also from a loop that is held: `holds` once a module is named, `hung`
-    when it can't be interrupted, `looks` as long as a signal is answered here at all, and where many steps together
-    make the loop late.
+    when it can't be interrupted, `looks` (with the name) as long as a signal is answered here at all, and where many
+    steps together make the loop late.
     """
 
     def __init__(
@@ -125,8 +125,8 @@ class Watchdog:
         if held_s < self._shortest.warn_s:
             self._arm(next_sample_s(held_s, self._shortest, "warn"))
             return
-        self._tell(LOOKS, "")
         who = holder(frame, self._untouchable)
+        self._tell(LOOKS, who.name.partition("@")[0])
         limits, mode = self._rule(who.name, who.importing)
         self._arm(next_sample_s(held_s, limits, mode))
         if self._hang is not None:

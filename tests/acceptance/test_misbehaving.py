@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -68,6 +70,21 @@ BAD = (
         import signal
         signal.signal(signal.SIGTERM, print)
 
+    @request("exit")
+    async def exit(self, how: str) -> None:
+        import asyncio, os, sys
+        loop = asyncio.get_running_loop()
+        async def leaves(): sys.exit(4)
+        async def interrupts(): raise KeyboardInterrupt
+        if how == "task": self.task = asyncio.create_task(leaves(), name="leaver")
+        if how == "interrupt": self.task = asyncio.create_task(interrupts())
+        if how == "gather": await asyncio.gather(leaves(), asyncio.sleep(0.1))
+        if how == "soon": loop.call_soon(sys.exit, 4)
+        if how == "later": loop.call_later(0.01, sys.exit, 4)
+        if how == "stop": loop.stop()
+        if how == "stop soon": loop.call_soon(loop.stop)
+        if how == "kill": os.kill(os.getpid(), 15)
+
     @request("mute")
     async def mute(self) -> None:
         import io, sys
@@ -111,6 +128,75 @@ async def test_handlers_of_signals_are_refused_and_what_it_replaced_is_put_back(
         assert "took json out of sys.modules" in node.output()
     assert await node.sender.request("innocent", "ping") == "pong"
     assert node.stop() == 0
+
+
+async def errors_of(node: Running, instance: str) -> int:
+    """As `gridlink show` says."""
+    counters = await node.sender.request(f"_node@{node.file['node']}", "counters")
+    return int(counters[instance]["errors"])
+
+
+async def counted(node: Running, instance: str, errors: int) -> bool:
+    """Whether that many are counted by now."""
+    return await errors_of(node, instance) == errors
+
+
+async def test_one_that_leaves_or_stops_the_loop_is_named_and_counted_and_the_node_goes_on(node: Running) -> None:
+    """`sys.exit` wherever the loop calls it, more often than the guardian forgives an end; `loop.stop`; SIGTERM."""
+    pid, instance = node.file["pids"]["node"], f"bad@{node.file['node']}"
+    for how in ("task", "soon", "later") * 3:
+        before = await errors_of(node, instance)
+        await node.sender.request("bad", "exit", how)
+        await eventually(partial(counted, node, instance, before + 1))
+    assert node.output().count(f"{instance}: {instance} called sys.exit(4), which ends no node: return, or raise") == 9
+    await node.sender.request("bad", "exit", "interrupt")
+    await eventually(lambda: f"{instance} raised KeyboardInterrupt, which ends no node" in node.output())
+    for how, why in (("gather", "4"), ("stop", r"loop\.stop\(\), and the loop is"), ("kill", r"os\.kill\(\d+, 15\)")):
+        with pytest.raises(GridlinkError, match=why):
+            await node.sender.request("bad", "exit", how)
+    said = f"{instance} called loop.stop(), and the loop is"
+    seen = node.output().count(said)
+    await node.sender.request("bad", "exit", "stop soon")
+    await eventually(lambda: node.output().count(said) > seen)
+    assert await node.sender.request("innocent", "ping") == "pong"
+    assert node.file["pids"]["node"] == pid
+    assert node.stop() == 0
+    assert "is started again" not in node.output()
+    assert "never retrieved" not in node.output()
+
+
+DEAF = (
+    good("deaf")
+    + """
+    stop_within_s = 1.0
+    async def stop(self) -> None:
+        import asyncio
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except BaseException:
+                pass
+"""
+)
+
+
+@pytest.mark.parametrize("mode", ["node", "fork"])
+async def test_one_whose_stop_swallows_its_cancellation_keeps_no_node_from_its_end(tmp_path: Path, mode: str) -> None:
+    """It has the time that it asked for, and is named; the process ends in order, and isn't killed."""
+    directory = tmp_path / "managed"
+    bundle(directory, "deaf", DEAF, mode=mode)
+    bundle(directory, "innocent", good("innocent"))
+    async with running(directory) as node:
+        entries = await node.all_running("deaf", "innocent", "appmanager")
+        began_s = time.monotonic()
+        assert node.stop() == 0
+        took_s = time.monotonic() - began_s
+        assert "it is killed" not in node.output()
+        assert "stop() did not return within 1 s" in node.output()
+        assert "the task stop() has not ended: the process ends without it" in node.output()
+        assert all(f"{entry.instance} is STOPPED" in node.output() for entry in entries)
+        print(f"{mode}: {took_s:.1f} s")
+        assert took_s < 12
 
 
 async def test_one_that_ends_the_process_goes_to_fork_and_the_others_go_on(node: Running) -> None:

@@ -83,6 +83,37 @@ def test_one_that_is_stuck_is_named_by_its_stack_and_replaced(held: Held) -> Non
     assert "hog held the event loop" in held.silence.why
 
 
+def test_a_patient_module_beside_it_gives_it_no_time(held: Held) -> None:
+    """Nor do limits for a name that no bundle has: the limit counts of whom the stack names."""
+    for line in ("8 patient", "30 nosuch"):
+        held.silence.hear("limit", line, time.monotonic())
+    held.silence.hear("hosts", f"patient {held.module.parent}-patient", time.monotonic())
+    held.silence.hear("hosts", f"hog {held.module.parent}", time.monotonic())
+    assert held.turned_for(10)
+    assert (held.silence.offender, held.silence.passed_s) == ("hog", 1.0)
+    assert held.silence.held_s < 2.0
+
+
+def test_a_patient_module_has_its_time_beside_impatient_ones(held: Held) -> None:
+    """It is named early, and let alone until its own limit; the kill for silence, too, waits for that."""
+    held.silence.hear("limit", "2.5 hog", time.monotonic())
+    held.silence.hear("hosts", f"hog {held.module.parent}", time.monotonic())
+    assert held.silence.patience_s == 0.0
+    assert not held.turned_for(2.0)
+    assert held.silence.patience_s == 2.5
+    assert held.turned_for(30)
+    assert (held.silence.offender, held.silence.passed_s) == ("hog", 2.5)
+    assert held.silence.held_s >= 2.5
+
+
+def test_what_is_no_line_of_a_watchdogs_ends_no_guardian(held: Held) -> None:
+    """A module may write to any file of its process."""
+    for what, text in (("limit", "soon"), ("holds", "hog"), ("hung", "hog for ever")):
+        assert not held.silence.hear(what, text, time.monotonic())
+    held.silence.hear("limit", "0", time.monotonic())
+    assert not held.turned_for(1.4)
+
+
 def test_nobody_is_replaced_without_a_name(held: Held) -> None:
     """Our own code is slow at times; the long limit is for that."""
     assert not held.turned_for(1.4)

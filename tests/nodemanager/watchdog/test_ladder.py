@@ -63,10 +63,11 @@ def test_limits_that_can_not_be_kept_are_refused(document: Mapping[str, object],
     assert named in str(refused.value)
 
 
-def test_the_longest_limit_is_the_guardians() -> None:
-    """It must not act before the most patient module's limit is over."""
+def test_each_module_has_its_own_limits() -> None:
+    """And the watchdog looks as often as the shortest one asks for."""
     setting = WatchdogSetting(modules={"solver": Limits(2.0, 4.0)})
-    assert (setting.shortest_warn_s, setting.longest_s) == (0.25, 8.0)
+    assert setting.shortest_warn_s == 0.25
+    assert (setting.limits("solver").give_up_s, setting.limits("other").give_up_s) == (8.0, 1.0)
     assert (setting.limits("solver").interrupt_s, setting.limits("other").interrupt_s) == (4.0, 0.5)
 
 
