@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
-
-from msgspec import structs
 
 READING = {"meter": "bus_10", "value_pu": 1.0, "count": 3, "phases": [1, 2, 3], "tags": {"ok": True}, "note": None}
 MAX_LINE = 3500  # nats-server takes 4096 bytes for subject, reply and sizes
@@ -54,7 +52,7 @@ def messages(site: Site, number: int, seed: int) -> Iterator[Junk]:
     makers, weights = zip(*made, strict=True)
     for _ in range(number):
         made_one = random.choices(makers, weights)[0](random, site)
-        yield structs.replace(made_one, body=made_one.body[: MAX_BYTES - len(made_one.headers)])
+        yield replace(made_one, body=made_one.body[: MAX_BYTES - len(made_one.headers)])
 
 
 def example(schema: Any, whole: Any = None) -> Any:
