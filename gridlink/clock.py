@@ -18,6 +18,7 @@ MAX_SPEED = 1e9
 MAX_SITE_S = 1e12  # some 30,000 years before or after 1970
 MAX_VERSION = 2**53  # JSON's whole numbers end there for many programs
 MAX_NAME = 256  # characters of an instance's name, which every heartbeat carries on
+LOOKS_WITHIN_S = 0.05
 STEP_S = 0.25  # a clock that is off by more real seconds is set right; less is a message's way here
 
 
@@ -123,8 +124,11 @@ class SiteClock:
         """Goes with the wall clock where that was set, unless somebody leads; a node looks with each heartbeat."""
         if self._leader:
             return
+        before_s = time.monotonic()
         wall_s = self._wall_s()
         off_s = wall_s - self.now()
+        if time.monotonic() - before_s > LOOKS_WITHIN_S:
+            return  # it was kept waiting between the two, and would take that for a step
         if abs(off_s) >= STEP_S:
             self._stepped_s += off_s
             self._set(wall_s, 1.0)

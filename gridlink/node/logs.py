@@ -92,7 +92,7 @@ def _cut(record: logging.LogRecord) -> str:
 
 def whose(record: logging.LogRecord) -> str:
     """The instance a record belongs to: the one whose code logs, in a thread of its own too, else the logger's name."""
-    return owner.get() or getattr(record, "instance", "") or record.name
+    return owner.get() or getattr(record, "gridlink_instance", "") or record.name
 
 
 def _stamp(record: logging.LogRecord) -> str:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import os
 import signal
+import sys
 from asyncio.events import Handle
 from collections.abc import Callable, Coroutine, Mapping
 from types import MappingProxyType, TracebackType
@@ -46,7 +48,7 @@ class Escapes:
         text = f"{name or 'something'} {ends_no_node(error)}"
         _in_name_of(name, log.error, text, exc_info=(type(error), error, trace))
         task = getattr(handle._callback, "__self__", None) if handle is not None else None
-        if isinstance(task, asyncio.Future) and task.done():
+        if isinstance(task, asyncio.Future) and task.done() and not task.cancelled():
             task.exception()  # it counts as retrieved: it is said already
 
     def refuse_stop(self) -> NoReturn:
@@ -118,7 +120,7 @@ def _uvloop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 def _run(loop: asyncio.AbstractEventLoop, main: asyncio.Task[Any], stop: Callable[[], None], escapes: Escapes) -> Any:
     """Runs the loop until `main` is done; `stop` is the loop's own. The watchdog knows other loops by this frame."""
 
-    ended = False
+    ended, pid = False, os.getpid()
 
     def over(_: asyncio.Task[Any]) -> None:
         if not ended:  # else it is called late, by the next run
@@ -130,16 +132,26 @@ def _run(loop: asyncio.AbstractEventLoop, main: asyncio.Task[Any], stop: Callabl
             try:
                 loop.run_forever()
             except (SystemExit, KeyboardInterrupt) as error:
+                if os.getpid() != pid:
+                    os._exit(error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 1)
                 if _is_the_users(error):
                     raise
                 if not _is_its_own(error, main):
-                    escapes.escaped(error)
+                    _told(escapes.escaped, error)
             else:
                 if not main.done():
-                    escapes.stopped()
+                    _told(escapes.stopped)
     finally:
         ended = True
     return main.result()
+
+
+def _told(tell: Callable[..., None], *words: Any) -> None:
+    """Says it; what of a module's runs for that (a logging handler of its own, a `__repr__`) ends no node either."""
+    try:
+        tell(*words)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the loop has to go on
+        sys.stderr.write(f"something left the event loop, and {type(error).__name__} came of saying so\n")
 
 
 def _is_the_users(error: BaseException) -> bool:

@@ -12,7 +12,7 @@ from nodemanager.isolation.space import HOST, LibSpace
 
 
 def named_log_record(original: Callable[..., logging.LogRecord], node: str) -> Callable[..., logging.LogRecord]:
-    """A log record factory that adds `record.instance`, of the bundle whose code logs: see gridlink.node.logs.whose."""
+    """A log record factory that adds `gridlink_instance`, of the bundle whose code logs: see gridlink.node.logs."""
 
     def make(*args: object, **kwargs: object) -> logging.LogRecord:
         record = original(*args, **kwargs)
@@ -20,7 +20,8 @@ def named_log_record(original: Callable[..., logging.LogRecord], node: str) -> C
             frame = sys._getframe(1)
             space = owner(frame)
             bundle = space.user(frame) if isinstance(space, LibSpace) else space
-            record.instance = "" if bundle is None or bundle is HOST else f"{bundle.name}@{node}"
+            if bundle is not None and bundle is not HOST:
+                record.gridlink_instance = f"{bundle.name}@{node}"  # `instance` is a name that others give to `extra`
         return record
 
     return make

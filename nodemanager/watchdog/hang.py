@@ -11,7 +11,8 @@ class Hang(Struct):
     """Whose step, where, for how long, and how often it was interrupted."""
 
     name: str  # a module's, or an instance `name@node`
-    limit_s: float
+    limit_s: float  # from which it is named
+    interrupt_s: float  # and from which it is interrupted: while it starts, others than when it runs
     stack: tuple[str, ...]
     held_s: float
     interrupted: int = 0
@@ -20,6 +21,11 @@ class Hang(Struct):
     def module(self) -> str:
         """The module's name."""
         return self.name.partition("@")[0]
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it was to be interrupted, and not only to be named."""
+        return self.interrupted > 0 or self.held_s >= self.interrupt_s
 
     def brief(self) -> str:
         """For the guardian: the module, the seconds so far and its limit, and its stack on one line."""

@@ -103,7 +103,7 @@ class Warden:
         counters = self._manager.hosting.counters(instance)
         if counters is not None:
             counters.hung += 1
-            counters.stuck += hang.interrupted > 0 or hang.held_s >= self._setting.limits(hang.module).interrupt_s
+            counters.stuck += hang.is_stuck
         action: Action = "interrupted" if hang.interrupted else "named"
         if hang.interrupted and self._setting.mode == "move" and self._state(hang.module) is State.RUNNING:
             history = self._offences.setdefault(hang.module, self._history())

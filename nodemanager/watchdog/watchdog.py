@@ -143,7 +143,7 @@ class Watchdog:
 
     def _act(self, rung: Rung, who: Holder, held_s: float, limits: Limits, frame: FrameType | None) -> None:
         if self._hang is None:
-            self._hang = Hang(who.name, limits.warn_s, stack(frame), held_s)
+            self._hang = Hang(who.name, limits.warn_s, limits.interrupt_s, stack(frame), held_s)
             self._hangs.append(self._hang)
         hang = self._hang
         if rung is Rung.NAME:

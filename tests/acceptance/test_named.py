@@ -32,6 +32,8 @@ MAKER = """
         warnings.warn("from its code")
         threading.Thread(target=lambda: logging.getLogger("a.library").warning("from its own thread")).start()
         threading.Thread(target=wired.say).start()
+        extra = {"instance": "of a database"}
+        threading.Thread(target=lambda: logging.getLogger("a.library").warning("with its extra", extra=extra)).start()
 """
 COLLECTOR = """
     @request("collect")
@@ -74,6 +76,7 @@ async def test_what_a_module_leaves_undone_is_named_after_it(tmp_path: Path, bri
             "UserWarning: from its code",
             "from its own thread",
             "from a thread of its library",
+            "with its extra",
         ):
             assert lines(node, text) == [maker.instance], text
         assert "ValueError: nobody awaits it" in node.output()

@@ -30,7 +30,7 @@ MODES = {"inside": "node", "reckless": "node", "forked": "fork", "apart": "proce
 WITHIN_S = 3.0  # the aim; a machine that does other things too is given
 AT_MOST_S = 8.0  # for a single round
 NODES_A_MINUTE = 4  # one less than the guardian's patience with its node
-PERSISTENT = {"lock", "logs", "nats", "data", "states"}
+PERSISTENT = {"lock", "logs", "nats", "data", "states", "record"}
 CODE = """
     n = 0
 

@@ -3,6 +3,7 @@
 Always: used by one thread at a time; an answer is bounded.
 """
 
+import math
 import sqlite3
 from pathlib import Path
 
@@ -22,9 +23,9 @@ class Reader:
         self._path = path
         self._connection: sqlite3.Connection | None = None
 
-    def newest(self, name: str) -> Series | None:
-        """The newest sample of a data point, if it has one; None for an unknown one. Raises StoreError."""
-        return self._read(name, "ORDER BY timestamp_s DESC LIMIT 1", ())
+    def newest(self, name: str, until_s: float = math.inf) -> Series | None:
+        """The newest sample up to a time, if there is one; None for an unknown data point. Raises StoreError."""
+        return self._read(name, "AND timestamp_s <= ? ORDER BY timestamp_s DESC LIMIT 1", (until_s,))
 
     def between(self, name: str, from_s: float, to_s: float, limit: int) -> Series | None:
         """The first `limit` samples with from_s <= time stamp <= to_s; None for an unknown data point."""

@@ -26,6 +26,7 @@ from storage.sample import Row, Series, row, text
 from storage.store_status import StoreStatus, size_bytes
 
 _R = TypeVar("_R")
+FUTURE_S = 300.0  # of site time: by so much the clocks of a site and of its meters may differ
 
 
 class Store:
@@ -143,11 +144,17 @@ class Store:
         await events.flush()
 
     async def newest(self, name: str) -> Series:
-        """The newest sample alone. Raises StoreRefused if there is none, StoreUnavailable."""
-        unwritten = self._buffer.samples(name)
-        unit = self._buffer.units.get(name)
-        series = self._known(name, unit, await self._read(partial(self._reader.newest, name)))
-        samples = merge(series.samples, unwritten)
+        """The newest sample alone: one of the future where there is no other, as after a clock that was set back.
+
+        Raises StoreRefused if there is none, StoreUnavailable.
+        """
+        unit, until_s = self._buffer.units.get(name), self._now() + FUTURE_S
+        for latest_s in (until_s, math.inf):
+            unwritten = {at: value for at, value in self._buffer.samples(name).items() if at <= latest_s}
+            series = self._known(name, unit, await self._read(partial(self._reader.newest, name, latest_s)))
+            samples = merge(series.samples, unwritten)
+            if samples:
+                break
         if not samples:
             raise StoreRefused(f"data point {name!r} has no measurement yet: add one first")
         return Series(series.unit, samples[-1:])

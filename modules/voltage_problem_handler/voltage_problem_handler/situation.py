@@ -12,8 +12,11 @@ from voltage_problem_handler.history import Sample, TapChange, at_present_tap, o
 
 
 def fresh(settings: Settings, now_s: float, readings: Iterable[Reading]) -> list[Reading]:
-    """The readings that count: a meter that stopped measuring must not hold up the others."""
-    return [reading for reading in readings if now_s - reading.timestamp_s <= settings.max_age_s]
+    """The readings that count: a meter that stopped measuring must not hold up the others.
+
+    One of the future is none: it was measured before the site's clock was set back.
+    """
+    return [reading for reading in readings if abs(now_s - reading.timestamp_s) <= settings.max_age_s]
 
 
 def needed_history(readings: Sequence[Reading]) -> tuple[str, ...]:

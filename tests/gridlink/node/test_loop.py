@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from importlib.util import find_spec
+from typing import Any
 
 import pytest
 
@@ -135,6 +136,72 @@ def handled() -> Iterator[None]:
 
 def _is_uvloop() -> bool:
     return find_spec("uvloop") is not None
+
+
+class Unspeakable:
+    """What a module may give sys.exit."""
+
+    def __repr__(self) -> str:
+        raise ValueError("it can't be said")
+
+
+class Gone(logging.Handler):
+    """A module's own, whose log server is away."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise ConnectionError("the log server is away")
+
+
+def _unspeakable(loop: asyncio.AbstractEventLoop) -> None:
+    said: Any = Unspeakable()
+    loop.call_soon(sys.exit, said)
+
+
+def _cancelled(loop: asyncio.AbstractEventLoop) -> None:
+    class Leaving(asyncio.Future[None]):
+        def leave(self) -> None:
+            raise SystemExit(4)
+
+    future = Leaving()
+    future.cancel()
+    loop.call_soon(future.leave)
+
+
+def _unheard(loop: asyncio.AbstractEventLoop) -> None:
+    logging.getLogger("gridlink.node").addHandler(Gone())
+    loop.call_soon(sys.exit, 4)
+    type(loop).stop(loop)
+
+
+@pytest.mark.parametrize("leave", [_unspeakable, _cancelled, _unheard])
+def test_the_loop_goes_on_where_that_can_not_be_said(leave: Callable[[asyncio.AbstractEventLoop], None]) -> None:
+    """Saying so runs code of the module's: it is no way to end the node either."""
+    if leave is _unheard and _is_uvloop():
+        pytest.skip("uvloop's own stop can't be called like that")
+
+    async def main() -> int:
+        leave(asyncio.get_running_loop())
+        await asyncio.sleep(0.02)
+        return 7
+
+    log = logging.getLogger("gridlink.node")
+    handlers = list(log.handlers)
+    try:
+        assert run_loop(main()) == 7
+    finally:
+        log.handlers[:] = handlers
+
+
+def test_a_copy_that_leaves_the_loop_ends_with_its_own_status(caplog: pytest.LogCaptureFixture) -> None:
+    """`os.fork` in a handler, and `sys.exit` in the copy: nobody is to be blamed, and the copy isn't the node."""
+
+    async def main() -> int:
+        if (child := os.fork()) == 0:
+            raise SystemExit(5)
+        return os.waitstatus_to_exitcode((await asyncio.to_thread(os.waitpid, child, 0))[1])
+
+    assert run_loop(main()) == 5
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize("leaves", LEAVES)

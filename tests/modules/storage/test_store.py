@@ -20,6 +20,20 @@ async def test_what_was_added_is_read_back_in_order_of_time(store: Store) -> Non
     assert (await store.between("p", 0.0, 99.0, limit=1)).samples == [(10.0, 1.0)]
 
 
+async def test_the_newest_is_not_of_the_future(tmp_path: Path) -> None:
+    """A clock that was hours ahead and is set right must not freeze the newest value until then."""
+    now_s = 21_600.0
+    async with Store(tmp_path / "measurements.db", now=lambda: now_s) as store:
+        await store.create_data_point("p", "kW")
+        await store.add([Row("p", now_s, 1.0)])
+        now_s = 100.0
+        assert (await store.newest("p")).samples == [(21_600.0, 1.0)]  # there is no other
+        await store.add([Row("p", 160.0, 2.0)])  # a meter's clock is a little ahead
+        assert (await store.newest("p")).samples == [(160.0, 2.0)]
+        await store.record([Row("p", 22_000.0, 3.0), Row("p", 170.0, 4.0)], "kW")
+        assert (await store.newest("p")).samples == [(170.0, 4.0)]
+
+
 async def test_what_was_added_is_there_after_reopening(tmp_path: Path) -> None:
     """Rows, units and the count of rows outlive the process."""
     path = tmp_path / "measurements.db"

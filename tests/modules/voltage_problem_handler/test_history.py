@@ -51,6 +51,12 @@ def test_a_meter_that_stopped_measuring_does_not_count() -> None:
     assert fresh(Settings(), 1000.0, [old, new]) == [new]
 
 
+def test_a_reading_of_the_future_does_not_count() -> None:
+    """Else a clock that was set back by hours would have the tap follow a frozen voltage for as long."""
+    before, now = Reading("bus_1", 1.0, 21_600.0), Reading("bus_2", 1.0, 1001.0)  # clocks differ by a second
+    assert fresh(Settings(), 1000.0, [before, now]) == [now]
+
+
 def test_a_situation_takes_the_longest_excursion_of_the_extremes() -> None:
     """The delay runs from when the first of them left the band."""
     histories = {"bus_1": samples(1.06, 1.06, 1.06), "bus_2": samples(1.0, 1.051, 1.06)}

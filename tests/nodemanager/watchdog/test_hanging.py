@@ -174,6 +174,25 @@ async def test_a_start_for_which_another_version_waits_has_less_time(tmp_path: P
         assert ("held the event loop" in hosted["reason"], time.monotonic() - began_s < 6) == (True, True), hosted
 
 
+@pytest.mark.parametrize(("wait_s", "step_s"), [(1.5, 0.7), (10.0, 5.2)])
+async def test_a_start_that_is_only_named_is_not_stuck(tmp_path: Path, wait_s: float, step_s: float) -> None:
+    """An update isn't rolled back for a step that its start may take: what counts is the limit that held then."""
+    slow = "import time\n" + good("slow") + f"\n    async def start(self):\n        time.sleep({step_s})\n"
+    async with watched(tmp_path) as site:
+        await host(site, bundle(tmp_path, "slow", good("slow")))
+        await site.node.ask("slow@test", "hold", {"instance": "slow@test", "follower": ""})
+        order: dict[str, Any] = {
+            "directory": str(bundle(tmp_path / "2", "slow", slow)),
+            "data_dir": str(tmp_path / "data"),
+            "managed_by": [],
+            "follows": "slow@test",
+            "start_within_s": wait_s,
+        }
+        hosted = await site.request("nodemanager@test", "host", order, timeout_s=30)
+        assert hosted["state"] == "RUNNING", hosted
+        assert (site.counters("slow").hung, site.counters("slow").stuck) == (1, 0)
+
+
 @pytest.mark.slow
 async def test_start_and_import_have_more_time(tmp_path: Path) -> None:
     """What a module does once, when it comes up, is no hang for some seconds."""
