@@ -296,9 +296,8 @@ class AppManager(Children):
         own = Path(self.config.managed) / ".gridlink"
         try:
             return read_choices(own)
-        except ConfigInvalid as error:
-            aside = put_choices_aside(own)
-            self.log.error("%s: what operators chose is lost, it is put aside as %s", error, aside)  # noqa: TRY400
+        except (ConfigInvalid, OSError) as error:
+            self.log.error("%s: what operators chose is lost, it is %s", error, put_choices_aside(own))  # noqa: TRY400
             return {}
 
     async def _bring_up(self) -> None:
