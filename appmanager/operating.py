@@ -139,6 +139,7 @@ class Operating:
             raise Refused(f"move of {name}: expected an id in a signed command, by which it is done once, got none")
 
         async def do() -> str:
+            await self._engine.finish(name)  # an install that isn't tidied would write its mode over this one, later
             await self._manager.moved(order)
             return ""
 
