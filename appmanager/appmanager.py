@@ -258,13 +258,22 @@ class AppManager(Children):
             await self._end(former)
             self._start(one, {})
 
+    def is_chosen(self, name: str) -> bool:
+        """Whether an operator has said how a module is to run."""
+        return name in self._policy.chosen
+
     def choose(self, name: str, choice: Choice) -> None:
         """Writes down that an operator wants a module so. Raises OSError: it holds only until the next start."""
         choices = {**self._policy.chosen, name: choice}
         here = {planned.name for planned in self._planned}
         choices = {name: choice for name, choice in choices.items() if name in here}
         self._policy = replace(self._policy, chosen=choices)
-        write_choices(Path(self.config.managed) / ".gridlink", choices)
+        own = Path(self.config.managed) / ".gridlink"
+        try:
+            write_choices(own, choices)
+        except IsADirectoryError as error:
+            self.log.error("%s: it is %s", error, put_choices_aside(own))  # noqa: TRY400
+            write_choices(own, choices)
 
     def _remember(self, to: Planned) -> None:
         try:
@@ -296,9 +305,8 @@ class AppManager(Children):
         own = Path(self.config.managed) / ".gridlink"
         try:
             return read_choices(own)
-        except ConfigInvalid as error:
-            aside = put_choices_aside(own)
-            self.log.error("%s: what operators chose is lost, it is put aside as %s", error, aside)  # noqa: TRY400
+        except (ConfigInvalid, OSError) as error:
+            self.log.error("%s: what operators chose is lost, it is %s", error, put_choices_aside(own))  # noqa: TRY400
             return {}
 
     async def _bring_up(self) -> None:

@@ -14,7 +14,6 @@ from appmanager.store.record import Record
 from appmanager.store.versions import Versions
 from gridlink.errors import ConfigInvalid
 from gridlink.manifest import Manifest
-from gridlink.node.choices import read_choices
 from gridlink.node.plan import Planned
 
 if TYPE_CHECKING:
@@ -41,7 +40,6 @@ def _read(
 ) -> Inventory:
     layout, disk = manager.layout(), RealDisk()
     digests = {one.name: one.digest for one in Versions(disk, layout).installed()}
-    chosen = read_choices(layout.own)
     found = []
     for one, manifest in wanted:
         try:
@@ -55,7 +53,7 @@ def _read(
                 digest=digests.get(one.name, ""),
                 mode=one.mode,
                 into=one.into,
-                chosen=one.name in chosen,
+                chosen=manager.is_chosen(one.name),
                 protected=one.name in protected,
                 config=config,
                 roles=roles.get(one.name, ()),

@@ -6,6 +6,7 @@ The copy of a dry run that was cut off is removed.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ from appmanager.store.tree import remove_durably
 if TYPE_CHECKING:
     from appmanager.link import GuardianLink
 
+log = logging.getLogger("gridlink.provisioning")
+
 GRACE_S = 2.0
 LOOK_S = 0.02
 
@@ -32,7 +35,10 @@ async def mended(layout: Layout, link: GuardianLink, whys: Mapping[str, str]) ->
     Raises OSError: what journals there are.
     """
     disk = RealDisk()
-    await in_thread(lambda: remove_durably(disk, layout.dry_run))
+    try:
+        await in_thread(lambda: remove_durably(disk, layout.dry_run))
+    except OSError as error:  # modules are mended all the same, and the next dry run says so too
+        log.warning("what a dry run has left can't be removed: %s", error)
     modules = set(await in_thread(lambda: Journal(disk, layout).modules()))
     stopped: set[str] = set()
     while names := {name for name in await link.children() if name.partition("-")[0] in modules}:

@@ -50,7 +50,7 @@ from appmanager.store.disk import RealDisk
 from appmanager.store.record import Entry
 from appmanager.store.waiting import Waiting
 from appmanager.turns import Turns
-from gridlink.errors import GridlinkError, Refused
+from gridlink.errors import Busy, GridlinkError, Refused
 from gridlink.message import message
 
 if TYPE_CHECKING:
@@ -139,6 +139,7 @@ class Operating:
             raise Refused(f"move of {name}: expected an id in a signed command, by which it is done once, got none")
 
         async def do() -> str:
+            await self._engine.finish(name)  # an install that isn't tidied would write its mode over this one, later
             await self._manager.moved(order)
             return ""
 
@@ -168,7 +169,7 @@ class Operating:
                 self._manager.log.warning("%s: %s: %s", one.outcome.module, one.outcome.end, one.outcome.reason)
                 self._publish("ended", _ended(one.outcome))
             if one.resume is not None:
-                await self._submit(going_on(one.resume, moment()))
+                await self._resubmit(going_on(one.resume, moment()))
         for kept in await self._keeping.all():
             if kept.what == "run":
                 await self.runs.cut_off(kept.document)
@@ -178,25 +179,36 @@ class Operating:
             except ValueError as error:  # a ValidationError
                 self._manager.log.error("a command that waited is of another release: %s", error)  # noqa: TRY400
                 continue
-            await self._resubmit(going_on(order, moment()))
+            await self._resubmit(going_on(order, moment()), waited=True)
 
-    async def _resubmit(self, order: Order) -> None:
-        """A command that waited: if it has ended it is on record, and isn't done again."""
-        self._waited[order.id] = order
-        is_new = not self._commands.knows(order.id) and await self._recalled(order.id) == (None, "")
-        if is_new and order.expires_s <= 0:
-            self._refuse(order, TOO_LATE)
+    async def _resubmit(self, order: Order, *, waited: bool = False) -> None:
+        """A command that was cut off, or `waited`: if it has ended it is on record, and isn't done again.
+
+        One that can't go on now stays as it is on the disk, for the next start: no other one is held up by it.
+        """
+        recalled, unread = found = await self._recalled(order.id)
+        if unread:
+            self._manager.log.error("%s %s is left for the next start: %s", order.kind, order.module, unread)
             return
+        if waited:
+            self._waited[order.id] = order
+            if recalled is None and order.expires_s <= 0 and not self._commands.knows(order.id):
+                self._refuse(order, TOO_LATE)
+                return
         try:
-            told = await self._submit(order)
-        except GridlinkError as error:
+            told = await self._submit(order, found=found)
+        except Busy as error:
+            self._waited.pop(order.id, None)
+            self._manager.log.error("%s %s is left for the next start: %s", order.kind, order.module, error)  # noqa: TRY400
+            return
+        except GridlinkError as error:  # its id is another command's, which has its outcome
             self._manager.log.error("%s %s is given up: %s", order.kind, order.module, error)  # noqa: TRY400
         else:
             if not told.done():
-                self._manager.log.warning("%s %s waited when its node ended: it goes on", order.kind, order.module)
+                self._manager.log.warning("%s %s goes on: its node had ended meanwhile", order.kind, order.module)
                 return
-        self._waited.pop(order.id, None)
-        await self._keeping.remove(order.id)
+        if self._waited.pop(order.id, None) is not None:
+            await self._keeping.remove(order.id)
 
     def _dry_runs(self) -> Rehearsing:
         if self._rehearsing is None:
@@ -214,15 +226,17 @@ class Operating:
         known = await self._submit(order, check)
         return await _in_time(known, Ended(order.id, order.module, order.kind.value, "under way"))
 
-    async def _submit(self, order: Order, check: Callable[[], None] = lambda: None) -> asyncio.Future[Ended]:
-        """Its outcome, when there is one. Where it waits, it is on the disk when this returns.
+    async def _submit(
+        self, order: Order, check: Callable[[], None] = lambda: None, found: tuple[Outcome | None, str] | None = None
+    ) -> asyncio.Future[Ended]:
+        """Its outcome, when there is one. Where it waits, it is on the disk when this returns. `found`: on record.
 
         Raises Busy, Refused, and what `check` raises of a command that is new; of a signed one that is its outcome.
         """
         for expired in self._commands.expire(time.monotonic()):
             self._tell(expired, expired=True)
         async with self._in_order:
-            recalled, unread = await self._recalled(order.id)
+            recalled, unread = found or await self._recalled(order.id)
             known = recalled is not None or self._commands.knows(order.id)
             try:
                 if unread:

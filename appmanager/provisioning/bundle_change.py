@@ -19,7 +19,7 @@ from appmanager.provisioning.machine import Kind, Step
 from appmanager.provisioning.plan import Plan
 from appmanager.store.disk import Disk
 from appmanager.store.incoming import forget
-from appmanager.store.layout import BUNDLE, CONFIG, STATE, Layout
+from appmanager.store.layout import ACCEPTED, BUNDLE, CONFIG, STATE, Layout
 from appmanager.store.tree import copy, make_directory, move, read_whole, remove_durably, write_whole
 from appmanager.store.versions import About, VersionDamaged, Versions
 
@@ -108,6 +108,8 @@ class BundleChange:
     def state(self) -> bytes | None:
         """The state for the new version: the one just taken, or the one kept with the version that comes back."""
         plan = self._plan
+        if plan.kind is Kind.ROLLBACK and self._kept is not None and not self._disk.kind(self._place / CONFIG):
+            self._accepted_aside(self._kept)
         from_back = plan.kind is Kind.ROLLBACK and not plan.order.keep_state
         source = self._layout.version(self._module, plan.back) if from_back else self._kept
         if source is None or not self._disk.kind(source / STATE):
@@ -116,6 +118,12 @@ class BundleChange:
         if from_back or not self._in_place:
             copy(self._disk, source / STATE, self._state)
         return read_whole(self._disk, self._state)
+
+    def _accepted_aside(self, kept: Path) -> None:
+        """What the newer version took isn't this one's, which never had a file: nothing of it is gone."""
+        accepted = self._layout.accepted(self._module)
+        if self._disk.kind(accepted):
+            move(self._disk, accepted, kept / ACCEPTED)
 
     def tidy(self) -> None:
         """Removes what was received; older versions than the last few go. The mode that was asked for is kept."""
@@ -152,6 +160,8 @@ class BundleChange:
             remove_durably(self._disk, self._state)
             remove_durably(self._disk, self._layout.accepted(self._module))
         elif self._plan.keep in self._disk.names(self._layout.versions(self._module)):
+            if self._disk.kind(self._kept / ACCEPTED):
+                move(self._disk, self._kept / ACCEPTED, self._layout.accepted(self._module))
             try:
                 has_state = self._versions.about(self._module, self._plan.keep).has_state
             except FileNotFoundError:

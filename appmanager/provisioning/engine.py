@@ -28,7 +28,7 @@ from appmanager.store.journal import Journal
 from appmanager.store.keeping_on import append_anyhow
 from appmanager.store.layout import Layout
 from appmanager.store.record import Entry, Record
-from gridlink.errors import Busy, GridlinkError
+from gridlink.errors import Busy, GridlinkError, Refused
 
 if TYPE_CHECKING:
     from appmanager.provisioning.rehearsal import Rehearsed
@@ -75,15 +75,30 @@ class Engine:
     async def dry_run(self, order: Order, host: Host, at_hand: bool = True) -> Rehearsed:
         """What would become of an order up to its preflight, tried on a copy; one at a time. See `rehearse`.
 
-        `host`: who is asked, so that nobody else hears of it. `at_hand`: its bundle can be looked at. Raises Busy.
+        `host`: who is asked, so that nobody else hears of it. `at_hand`: its bundle can be looked at. Raises Busy;
+        Refused: what was done last is to be finished first, which a dry run doesn't.
         """
         from appmanager.provisioning.rehearsal import rehearse  # noqa: PLC0415 - with the first dry run
 
         async with self._rehearses:
-            if order.module in self._at_work or order.module in await in_thread(self._journal.modules):
+            if order.module in self._at_work:
                 raise Busy(f"{order.module}: another command is being carried out: ask again when it has ended")
+            if order.module in await in_thread(self._journal.modules):
+                raise Refused(
+                    f"{order.module}: what was done last isn't finished: the next command, or the next start, does that"
+                )
             layout = replace(self._layout, dry=True)
             return await rehearse(self._disk, layout, host, self._planner, self._limits, order, at_hand)
+
+    async def finish(self, module: str) -> bool:
+        """Finishes or undoes what was done last to a module, and isn't tidied, say; whether there was something.
+
+        Not while `run` is at it. Raises OSError, GridlinkError: it stays as it is.
+        """
+        if module not in await in_thread(self._journal.modules):
+            return False
+        await self._alone(lambda: recover_module(self._disk, self._layout, self.record, module, self._wall_s()))
+        return True
 
     async def refuse(self, order: Order, reason: str) -> Outcome:
         """The outcome of an order that isn't carried out, on record: sent again later, it gets that."""
@@ -115,12 +130,8 @@ class Engine:
 
     async def _run(self, order: Order) -> Outcome:
         try:
-            if order.module in await in_thread(self._journal.modules):
-                await self._alone(
-                    lambda: recover_module(self._disk, self._layout, self.record, order.module, self._wall_s())
-                )
-                if known := await in_thread(lambda: self.recall(order.id)):
-                    return known  # it was this very one that had been cut off
+            if await self.finish(order.module) and (known := await in_thread(lambda: self.recall(order.id))):
+                return known  # it was this very one that had been cut off
             plan = await in_thread(lambda: self._planner.plan(order))
             await self._alone(lambda: self._begin(plan))
         except (GridlinkError, OSError) as error:

@@ -13,5 +13,7 @@ def pending(managed: str) -> bool:
 def _holds(directory: str) -> bool:
     try:
         return any(not name.startswith(".") for name in os.listdir(directory))
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:
+        return True  # whoever mends says why it can't be listed

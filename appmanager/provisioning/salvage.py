@@ -34,14 +34,18 @@ def salvage(disk: Disk, layout: Layout, module: str, why: str) -> str:
 
 
 def _put_back(disk: Disk, layout: Layout, module: str) -> str:
-    """An uninstalled one has no `version.json`, and isn't brought back."""
-    for number in reversed(disk.names(layout.versions(module))):
-        kept = layout.version(module, number)
-        version = _version_of(disk, layout, module, number)
-        if version and disk.kind(kept / ABOUT) and not disk.kind(layout.place(module)):
-            move(disk, kept / BUNDLE, layout.place(module))
-            return f"version {version}, which was kept last, is put back"
-    return "no version is in place"
+    """What went out of its place last, and no older one. An uninstalled one has no `version.json`, and stays out."""
+    numbers = [one for one in disk.names(layout.versions(module)) if disk.kind(layout.version(module, one) / BUNDLE)]
+    if not numbers or disk.kind(layout.place(module)):
+        return "no version is in place"
+    kept = layout.version(module, numbers[-1])
+    version = _version_of(disk, layout, module, numbers[-1])
+    if not disk.kind(kept / ABOUT):
+        return f"no version is in place, and none is put back: {kept} was being uninstalled"
+    if not version:
+        return f"no version is in place, and none is put back: {kept / BUNDLE / MANIFEST} can't be read"
+    move(disk, kept / BUNDLE, layout.place(module))
+    return f"version {version}, which was kept last, is put back"
 
 
 def _version_of(disk: Disk, layout: Layout, module: str, number: str) -> str:

@@ -11,13 +11,10 @@ from pathlib import Path
 from appmanager.store.aside import DAMAGED, put_aside
 from appmanager.store.disk import Disk
 from appmanager.store.layout import Layout
-from appmanager.store.record import Entry, Record, RecordDamaged
+from appmanager.store.record import MARK, PUT_ASIDE, Entry, Record, RecordDamaged
 from appmanager.store.segments import Segments, named_in
 
 log = logging.getLogger("gridlink.provisioning")
-
-MARK, OUTCOME = "record", "damaged"
-"""Kind and outcome of the entry that says so."""
 
 
 def append_anyhow(disk: Disk, layout: Layout, record: Record, entry: Entry) -> Entry:
@@ -32,6 +29,7 @@ def append_anyhow(disk: Disk, layout: Layout, record: Record, entry: Entry) -> E
                 record.append(mark)
             return record.append(entry)
         except RecordDamaged as error:
+            marks += record.marks()  # what is put aside now may hold some
             marks.append(_put_aside(disk, layout, error, entry.at_s))
 
 
@@ -43,7 +41,7 @@ def _put_aside(disk: Disk, layout: Layout, error: RecordDamaged, at_s: float) ->
     aside = put_aside(disk, layout.own, path, f"{path.name}-{number}")
     reason = f"{error}: done, it is {aside}. A command on record there that is sent again is carried out again"
     log.error("the record goes on without a part: %s", reason)
-    return Entry(f"{MARK} {aside.name}", MARK, "", OUTCOME, reason, at_s=at_s)
+    return Entry(f"{MARK} {aside.name}", MARK, "", PUT_ASIDE, reason, at_s=at_s)
 
 
 def _newest_full(disk: Disk, layout: Layout, error: RecordDamaged) -> Path:

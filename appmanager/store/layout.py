@@ -9,6 +9,7 @@ managed/
     staged/voltage_guard/       unpacked and verified, not running yet
     versions/voltage_guard/     the last versions, oldest first
       000001/ bundle/ state version.json
+              accepted.json       what it took last, where a rollback to one without a config.json followed
     accepted/voltage_guard.json the configuration that it took last
     states/voltage_guard        its checkpoint
     dry_run/                    the copy that a dry run looks at; gone when it has ended
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 BUNDLE, STATE, ABOUT, CONFIG = "bundle", "state", "version.json", "config.json"
+ACCEPTED = "accepted.json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ from gridlink.errors import GridlinkError
 
 BEGIN = "0" * 64
 REASON_CHARACTERS = 4000
+MARK, PUT_ASIDE = "record", "damaged"
+"""Kind and outcome of an entry that says that a part of the record was put aside: see appmanager.store.keeping_on."""
 
 
 class RecordDamaged(GridlinkError):
@@ -71,6 +73,27 @@ class Chain:
 
     first: Entry
     last: Entry
+
+
+@dataclass(slots=True)
+class _Aside:
+    """How many full files are missing since they were put aside: each file that becomes full later makes up for one."""
+
+    name: str  # of the file that is appended to
+    missing: int = 0
+    here: Path | None = None
+
+    def count(self, path: Path, entry: Entry) -> None:
+        """The next entry of the chain, and the file that it is in."""
+        self.missing_at(path)
+        self.missing += _is_mark(entry, self.name)
+
+    def missing_at(self, path: Path) -> int:
+        """How many are, as seen from a file that comes next, or from the same one."""
+        if self.here not in (None, path):
+            self.missing = max(0, self.missing - 1)
+        self.here = path
+        return self.missing
 
 
 @dataclass(slots=True)
@@ -171,6 +194,7 @@ class Record:
         """
         first: Entry | None = None
         last: Entry | None = None
+        aside = _Aside(self._path.name)
         with ExitStack() as stack:
             files = self._segments.opened(stack)
             for path, number, line in _numbered(files):
@@ -181,16 +205,25 @@ class Record:
                     why = "the record was changed here: compare it with a copy"
                     raise RecordDamaged(f"{path}:{number}: {why}", line=number)
                 first, last = first or entry, entry
+                aside.count(path, entry)
             if first is not None and first.number > 1:
-                self._check_dropped(files[0][0], first, sum(path != self._path for path, _ in files))
+                full = sum(path != self._path for path, _ in files)
+                self._check_dropped(files[0][0], first, full, aside.missing_at(self._path))
         return Chain(first, last) if first is not None and last is not None else None
 
-    def _check_dropped(self, path: Path, first: Entry, full: int) -> None:
-        if full < self._segments.full_most:
+    def marks(self) -> list[Entry]:
+        """Those of the file that is appended to which say that a full one was put aside: they are still to be known."""
+        read = (_read(line) for line in self._segments.lines(self._path))
+        return [one for one in read if one is not None and _is_mark(one, self._path.name)]
+
+    def _check_dropped(self, path: Path, first: Entry, full: int, aside: int) -> None:
+        """`aside`: how many of the full ones were put aside, by the record's own entries."""
+        if full + aside < self._segments.full_most:
+            but = f" (with {aside} that it says were put aside)" if aside else ""
             raise RecordDamaged(
-                f"{path}:1: the record begins with entry {first.number}, and only {full} full files come before the "
-                f"one that is written: the oldest is dropped where there are {self._segments.full_most}, so somebody "
-                "has taken files away: compare it with a copy",
+                f"{path}:1: the record begins with entry {first.number}, and only {full} full files{but} come before "
+                f"the one that is written: the oldest is dropped where there are {self._segments.full_most}, so "
+                "somebody has taken files away: compare it with a copy",
                 line=1,
             )
 
@@ -262,6 +295,11 @@ def _follows(entry: Entry, last: Entry | None) -> bool:
     if last is not None:
         return (entry.number, entry.before) == (last.number + 1, last.hash)
     return entry.number >= 1 and (entry.number == 1) == (entry.before == BEGIN)
+
+
+def _is_mark(entry: Entry, name: str) -> bool:
+    """Whether it says that a full file was put aside. `name`: of the file that is appended to."""
+    return (entry.kind, entry.outcome) == (MARK, PUT_ASIDE) and entry.id.startswith(f"{MARK} {name}.")
 
 
 def _same(one: Entry, other: Entry) -> bool:

@@ -52,12 +52,23 @@ class Waiting:
                 remove_durably(self._disk, self._directory / name)
 
     def all(self) -> list[Kept]:
-        """Those that are there and whole, in the order in which they came. A damaged one is put aside, and logged."""
-        found = [(name, whole_lines(read_whole(self._disk, self._directory / name))) for name in self._names()]
-        for path in [self._directory / name for name, lines in found if not lines]:
-            aside = put_aside(self._disk, self._directory.parent, path)
-            log.error("%s: a command that waited is damaged, so it isn't carried out: put aside as %s", path, aside)
-        return [Kept(str(lines[0]["what"]), lines[0]["document"]) for _, lines in found if lines]
+        """Those that are there and whole, in the order in which they came. A damaged one is put aside, and logged.
+
+        One that the disk doesn't give now is left there for the next start, and logged. Raises OSError: the directory
+        can't be listed.
+        """
+        return [kept for name in self._names() if (kept := self._read(self._directory / name)) is not None]
+
+    def _read(self, path: Path) -> Kept | None:
+        try:
+            lines = whole_lines(read_whole(self._disk, path))
+            if not lines:
+                aside = put_aside(self._disk, self._directory.parent, path)
+                log.error("%s: a command that waited is damaged, so it isn't carried out: put aside as %s", path, aside)
+        except OSError as error:
+            log.error("%s: a command that waited isn't carried out: it can't be read, or put aside: %s", path, error)  # noqa: TRY400
+            return None
+        return Kept(str(lines[0]["what"]), lines[0]["document"]) if lines else None
 
     def _names(self) -> list[str]:
         return [name for name in self._disk.names(self._directory) if name[:8].isdigit()]

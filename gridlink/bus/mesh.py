@@ -70,7 +70,7 @@ def _remembered(file: Path) -> dict[str, str]:
     """The addresses in the file, and how each is spelled there: `host:port`, or `host:port/1`."""
     try:
         found = loads(file.read_text().partition(":")[2])
-    except (FileNotFoundError, GridlinkError):
+    except (OSError, UnicodeDecodeError, GridlinkError):  # it is written anew
         return {}
     spelled = [str(route).removeprefix("nats-route://") for route in found] if isinstance(found, list) else []
     return {route.partition("/")[0]: route for route in spelled}

@@ -220,7 +220,7 @@ def guardian_command(options: NodeOptions) -> list[str]:
 def modes(options: NodeOptions) -> str:
     """The modes in which bundles are to run, so far as they can be read: the guardian prepares for `fork`."""
     chosen: dict[str, Choice] = {}
-    with suppress(ConfigInvalid):  # the AppManager says so, and goes on without them
+    with suppress(ConfigInvalid, OSError):  # the AppManager says so, and goes on without them
         chosen = read_choices(options.state)
     policy = Policy(options.mode, options.nodemanager, options.bus == "nats", chosen=chosen)
     if (options.managed / SITE_FILE).exists():

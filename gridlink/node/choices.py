@@ -32,8 +32,12 @@ def spelled(choices: dict[str, Choice]) -> bytes:
     return dumps(document, indent=True) + b"\n"
 
 
-def put_choices_aside(state: Path) -> Path:
-    """Moves a file that can't be read to where an operator finds it; returns that. Raises OSError."""
+def put_choices_aside(state: Path) -> str:
+    """Moves a file that can't be read to where an operator finds it, and says where; or why the disk refuses that."""
     aside = state / "damaged" / FILE
-    aside.parent.mkdir(exist_ok=True)
-    return (state / FILE).replace(aside)
+    try:
+        aside.parent.mkdir(exist_ok=True)
+        (state / FILE).replace(aside)
+    except OSError as error:
+        return f"left where it is: {error}"
+    return f"put aside as {aside}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from appmanager.provisioning.machine import Kind, Step
-from appmanager.provisioning.plan import Order, Plan, spelled
+from appmanager.provisioning.plan import Order, Plan, spelled, spelled_order
 from appmanager.store.disk import RealDisk
 from appmanager.store.journal import Journal
 from appmanager.store.layout import Layout
@@ -129,3 +130,42 @@ async def test_each_file_of_a_managed_directory_may_turn_bad(tmp_path: Path) -> 
             if (not victim or file.suffix == ".json") and not any(part in str(file) for part in UNREAD):
                 await eventually(partial(_says, node, str(here / file)), timeout_s=10)
         shutil.rmtree(here.parent)
+
+
+def deep(directory: Path) -> None:
+    """A directory whose last names are longer than a path may be, so that `remove` fails, for whoever it is."""
+    directory.mkdir()
+    here = os.open(directory, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 250, dir_fd=here)
+        inner = os.open("d" * 250, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(here)
+
+
+async def test_what_the_disk_does_not_give_at_all_keeps_nothing_else_from_being_done(tmp_path: Path) -> None:
+    """Neither read nor removed nor put aside: the journals are mended, and the other command that waited is done."""
+    managed = tmp_path / "managed"
+    for name in ("lamp", "bulb"):
+        bundle(managed, name, good(name))
+    layout = Layout(managed)
+    journal, waiting = Journal(RealDisk(), layout), Waiting(RealDisk(), layout.waiting)
+    journal.begin("bulb", spelled(Plan(Order("x", Kind.CONFIGURE, "bulb", settings={"a": 3}), "bulb")))
+    journal.write("bulb", Step.STAGE)
+    waiting.add("bad", "order", {})
+    (bad,) = layout.waiting.iterdir()
+    waiting.add("y", "order", spelled_order(Order("y", Kind.UNINSTALL, "lamp")))
+    bad.unlink()
+    bad.mkdir()
+    deep(layout.dry_run)
+    (layout.own / "modes.json").mkdir()
+    (layout.own / "damaged").write_text("no directory")
+    async with running(managed) as node:
+        await eventually(partial(_says, node, "what a dry run has left can't be removed"), timeout_s=10)
+        await eventually(lambda: Journal(RealDisk(), layout).modules() == [], timeout_s=10)
+        await eventually(lambda: list(layout.waiting.iterdir()) == [bad], timeout_s=10)
+        await node.all_running("bulb")
+        assert not layout.place("lamp").exists()
+        assert "what operators chose is lost, it is left where it is: " in node.output()
+        assert f"{bad}: a command that waited isn't carried out: it can't be read" in node.output()

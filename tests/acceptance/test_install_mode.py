@@ -5,6 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from appmanager.provisioning.machine import STEPS, Kind
+from appmanager.provisioning.plan import Order, Plan, spelled
+from appmanager.store.disk import RealDisk
+from appmanager.store.journal import Journal
+from appmanager.store.layout import Layout
 from tests.acceptance.running import LONG, bundle, good, running
 from tests.acceptance.test_provisioning import done, gridlink, packed
 
@@ -51,3 +56,23 @@ async def test_a_module_is_installed_where_the_operator_says_and_stays_there(tmp
     async with running(managed) as node:
         entries = {entry.name: entry for entry in await node.all_running("counter", "node2", "other")}
         assert (entries["counter"].node, entries["other"].mode) == (entries["node2"].node, "fork")
+
+
+async def test_a_move_counts_more_than_an_install_that_is_not_tidied_yet(tmp_path: Path) -> None:
+    """Its mode would be written down once more at the next start, over what the operator has said since."""
+    managed = tmp_path / "managed"
+    bundle(managed, "lamp", good("lamp"))
+    layout = Layout(managed)
+    async with running(managed) as node:
+        await node.all_running("lamp")
+        journal = Journal(RealDisk(), layout)
+        order = Order("x", Kind.INSTALL, "lamp", digest="d", mode="process")
+        journal.begin("lamp", spelled(Plan(order, "lamp", digests={"to": "d"})))
+        for step in STEPS[Kind.INSTALL]:
+            journal.write("lamp", step)
+        await done(managed, "move", "lamp", "--mode", "fork")
+        assert journal.modules() == []
+    async with running(managed) as node:
+        (lamp,) = await node.all_running("lamp")
+        assert lamp.mode == "fork"
+        assert chosen(managed) == {"lamp": {"mode": "fork", "into": ""}}

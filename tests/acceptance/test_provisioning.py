@@ -232,3 +232,19 @@ async def test_the_modules_of_another_nodemanager_are_provisioned_through_the_ap
         assert (status, "hosts counter" in err) == (1, True)
         await done(managed, "uninstall", "counter")
         assert node.state("counter") == ("", "")
+
+
+async def test_a_version_without_a_configuration_that_is_rolled_back_to_misses_none(
+    managed: Path, tmp_path: Path
+) -> None:
+    """What the newer one took is no business of its; nothing is gone that an operator had to put back."""
+    first, second = await packed(tmp_path, "1.0.0"), await packed(tmp_path, "1.1.0")
+    async with running(managed) as node:
+        await done(managed, "install", first)
+        assert not (managed / "counter" / "config.json").exists()
+        await done(managed, "update", second)
+        await done(managed, "configure", "counter", "step=2")
+        assert await counted(node, "add") == ("1.1.0", 2)
+        await done(managed, "rollback", "counter", "--keep-state")
+        assert await counted(node, "add") == ("1.0.0", 3)
+        assert "is gone" not in node.output()

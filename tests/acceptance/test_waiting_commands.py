@@ -138,3 +138,35 @@ def _record(managed: Path) -> list[dict[str, str]]:
 
 def _all_done(managed: Path) -> bool:
     return [entry["outcome"] for entry in _record(managed)] == ["done"] * 3
+
+
+async def test_a_command_that_waits_outlasts_a_record_that_can_not_be_read(tmp_path: Path) -> None:
+    """Whether it was done before can't be told then: it is neither done nor lost, and the next start does it."""
+    managed = tmp_path / "managed"
+    for name in ("lamp", "meter", "bulb"):
+        bundle(managed, name, good(name))
+    layout = Layout(managed)
+    file = await packed(tmp_path, "1.0.0")
+    install = Order("counter", Kind.INSTALL, "counter", about(file)[2], str(file), who="desk")
+    journal = Journal(RealDisk(), layout)
+    journal.begin("counter", spelled(Planner(RealDisk(), layout, ()).plan(install)))
+    journal.write("counter", Step.RECEIVE)
+    for name, signed in (("lamp", ""), ("meter", "UABC")):
+        order = Order(name, Kind.UNINSTALL, name, who="desk", signed=signed)
+        Waiting(RealDisk(), layout.waiting).add(order.id, "order", spelled_order(order))
+    layout.record.mkdir()
+    async with running(managed) as node:
+        for told in ("install counter", "uninstall lamp", "uninstall meter"):
+            await eventually(partial(_says, node, f"{told} is left for the next start: whether it was"), timeout_s=10)
+        await node.all_running("lamp", "meter", "bulb")
+        await eventually(partial(_says, node, "bundles are RUNNING"), timeout_s=10)
+    assert len(list(layout.waiting.iterdir())) == 2
+    layout.record.rmdir()
+    async with running(managed) as node:
+        await eventually(lambda: not list(layout.waiting.iterdir()), timeout_s=20)
+        await eventually(partial(_all_done, managed), timeout_s=20)
+        await node.all_running("bulb", "counter")
+
+
+async def _says(node: Running, text: str) -> bool:
+    return text in node.output()

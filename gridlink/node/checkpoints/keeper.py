@@ -99,8 +99,11 @@ class Keeper:
     def _refuse(self, module: str, why: str) -> None:
         self._digests.pop(module, None)
         self._failures.pop(module, None)
-        aside = self._states.refuse(module)
-        log.error("%s: it begins afresh, the checkpoint is put aside as %s", why, aside)
+        try:
+            where = f"put aside as {self._states.refuse(module)}"
+        except OSError as error:  # a disk that turned read-only keeps no module from starting
+            where = f"left where it is: {error}"
+        log.error("%s: it begins afresh, the checkpoint is %s", why, where)
 
     def _say(self, module: str, text: str) -> None:
         if self._said.get(module) != text:

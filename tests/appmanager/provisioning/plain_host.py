@@ -70,7 +70,8 @@ class PlainHost:
         self.running.pop(plan.module, None)
         await self._met(Step.START)
         self._start(plan.module, plan.place, state)
-        write_whole(self.disk, self.layout.accepted(plan.module), read_whole(self.disk, directory / CONFIG))
+        if self.disk.kind(directory / CONFIG):
+            write_whole(self.disk, self.layout.accepted(plan.module), read_whole(self.disk, directory / CONFIG))
 
     async def watch(self, plan: Plan) -> None:
         if plan.kind is not Kind.CONFIGURE:  # it goes on, and a checkpoint is taken
@@ -103,5 +104,5 @@ class PlainHost:
         if not self.disk.kind(directory):
             raise StartFailed(f"{module} isn't in its place")
         manifest = json.loads(read_whole(self.disk, directory / "module.json"))
-        config = json.loads(read_whole(self.disk, directory / CONFIG))
+        config = json.loads(read_whole(self.disk, directory / CONFIG)) if self.disk.kind(directory / CONFIG) else {}
         self.running[module] = Lamp(manifest["version"], state, config)

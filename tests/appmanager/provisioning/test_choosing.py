@@ -11,6 +11,7 @@ from msgspec import structs
 
 from appmanager.provisioning.engine import Engine
 from appmanager.provisioning.machine import End, Kind, Step
+from appmanager.provisioning.plan import Order
 from appmanager.provisioning.recovery import recover
 from gridlink.errors import StartFailed
 from tests.appmanager.provisioning.simulated_disk import SimulatedDisk
@@ -61,3 +62,20 @@ async def test_a_mode_goes_with_install_alone(kind: Kind, bundles: Bundles) -> N
     it = await story(kind, bundles)
     outcome = await Engine(it.disk, LAYOUT, it.host()).run(structs.replace(it.order, mode="fork"))
     assert (outcome.end, "gridlink move" in outcome.reason) == (End.REFUSED, True)
+
+
+@pytest.mark.parametrize("bad", [b"", b"[1]", b'{"lamp": {"mode": "elsewhere"}}', None], ids=str)
+async def test_a_file_that_has_turned_bad_meanwhile_is_put_aside_and_begun_anew(
+    bad: bytes | None, bundles: Bundles, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else the install isn't tidied, and no command of that module is carried out any more. None: a directory."""
+    it = await story(Kind.INSTALL, bundles)
+    it.disk.put(FILE if bad is not None else FILE / "x", bad or b"")
+    engine = Engine(it.disk, LAYOUT, it.host())
+    outcome = await engine.run(structs.replace(it.order, mode="fork"))
+    assert (outcome.end, outcome.reason) == (End.DONE, "")
+    assert kept(it.disk) == {"lamp": {"mode": "fork", "into": ""}}
+    aside = LAYOUT.own / "damaged" / "modes.json"
+    assert it.disk.kind(aside) == ("file" if bad is not None else "directory")
+    assert f"put aside as {aside}" in caplog.text
+    assert (await engine.run(Order("y", Kind.CONFIGURE, "lamp", settings={"watt": 1}))).end is End.DONE

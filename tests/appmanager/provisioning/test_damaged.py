@@ -121,3 +121,24 @@ async def test_a_module_between_two_renames_whose_journal_is_damaged_is_put_back
     assert "version 1.0.0, which was kept last, is put back" in recovered.outcome.reason
     assert disk.tree(PLACE) == it.old[0]
     assert disk.tree(Layout(LAYOUT.managed).own / "damaged") == {"journal-lamp": b""}
+
+
+async def test_one_that_was_being_uninstalled_is_not_brought_back_nor_is_an_older_one(bundles: Bundles) -> None:
+    """Nobody has asked for a version of last year."""
+    it = await story(Kind.ROLLBACK, bundles)  # 2.0.0 is in place, 1.0.0 is kept
+    images: list[SimulatedDisk] = []
+
+    def cut(operation: str) -> None:
+        if "journal" in operation and it.disk.kind(PLACE) == "" and not images:
+            images.append(it.disk.after_cut(random.Random(3)))
+
+    it.disk.before = cut
+    await Engine(it.disk, LAYOUT, it.host()).run(Order("u", Kind.UNINSTALL, "lamp"))
+    (disk,) = images
+    assert disk.tree(LAYOUT.versions("lamp") / "000001" / "bundle")
+    disk.put(LAYOUT.journals / "lamp", b"")
+    (recovered,) = recover(disk, LAYOUT, 0.0)
+    assert recovered.outcome is not None
+    assert "none is put back" in recovered.outcome.reason
+    assert "000002 was being uninstalled" in recovered.outcome.reason
+    assert disk.tree(PLACE) == {}

@@ -83,3 +83,21 @@ async def test_what_is_being_changed_has_no_dry_run(bundles: Bundles) -> None:
     host.waits[Step.START] = tries
     assert (await engine.run(it.order)).end is End.DONE
     assert not host.waits
+
+
+async def test_a_dry_run_says_where_the_last_command_is_not_finished_and_nothing_is_being_done(
+    bundles: Bundles,
+) -> None:
+    """Nobody would wait for ever for the end of what has ended."""
+    it = await story(Kind.UPDATE, bundles)
+    host = it.host()
+    engine = Engine(it.disk, LAYOUT, host)
+    host.fails[Step.TIDY] = Refused("not now")
+    assert "not tidied yet" in (await engine.run(it.order)).reason
+    again = structs.replace(it.order, id="y", older=True)
+    with pytest.raises(Refused, match="what was done last isn't finished: the next command, or the next start, does"):
+        await engine.dry_run(again, host)
+    host.fails.clear()
+    assert await engine.finish("lamp")
+    assert not await engine.finish("lamp")
+    assert (await engine.dry_run(again, host)).reason == ""

@@ -62,6 +62,13 @@ def spoil_both(layout: Layout) -> None:
     layout.record.write_bytes(b"\n" + bytes(70_000) + b"\n")
 
 
+def spoil_end(layout: Layout) -> None:
+    """Both, but of the file that is appended to the whole entries can still be read."""
+    written = layout.record.read_bytes()
+    spoil_full(layout)
+    layout.record.write_bytes(written + bytes(70_000) + b"\n")
+
+
 @pytest.mark.parametrize(("spoil", "parts"), [(spoil_full, 1), (spoil_both, 2)])
 def test_a_full_file_by_which_the_chain_would_go_on_is_put_aside_too(
     tmp_path: Path, spoil: Callable[[Layout], None], parts: int
@@ -87,3 +94,47 @@ def test_what_is_no_damage_is_raised_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         append_anyhow(DISK, layout, Record(DISK, layout.record), entry("a"))
     assert layout.record.is_dir()
+
+
+def test_a_full_file_that_was_put_aside_was_not_taken_away_where_the_oldest_is_dropped(tmp_path: Path) -> None:
+    """The record says so itself; one more that is gone is missed, and once it is full again each one is."""
+    layout = Layout(tmp_path)
+    record = Record(DISK, layout.record, segment_bytes=2000, segments=4)
+
+    def fill(name: str, count: int) -> None:
+        for number in range(count):
+            append_anyhow(DISK, layout, record, entry(f"{name}{number}"))
+
+    fill("a", 24)
+    for name, spoil in (("b", spoil_full), ("c", spoil_end)):
+        spoil(layout)
+        record = Record(DISK, layout.record, segment_bytes=2000, segments=4)
+        fill(name, 1)
+        chain = record.verify()
+        assert chain is not None
+        assert chain.first.number > 1
+    assert len(list(layout.own.glob("record.*"))) < 3
+    fill("d", 3)
+    assert record.verify() is not None
+    fill("e", 20)
+    full = sorted(layout.own.glob("record.*"))
+    assert len(full) == 3
+    assert record.verify() is not None
+    full[0].unlink()
+    with pytest.raises(RecordDamaged, match="somebody has taken files away"):
+        record.verify()
+
+
+def test_one_more_than_the_record_says_is_missed(tmp_path: Path) -> None:
+    """That one file was put aside is no excuse for another."""
+    layout = Layout(tmp_path)
+    record = Record(DISK, layout.record, segment_bytes=2000, segments=4)
+    for number in range(24):
+        append_anyhow(DISK, layout, record, entry(str(number)))
+    spoil_full(layout)
+    record = Record(DISK, layout.record, segment_bytes=2000, segments=4)
+    append_anyhow(DISK, layout, record, entry("last"))
+    assert record.verify() is not None
+    min(layout.own.glob("record.*")).unlink()
+    with pytest.raises(RecordDamaged, match=r"only 1 full files \(with 1 that it says were put aside\) come before"):
+        record.verify()

@@ -80,3 +80,6 @@ def test_a_journal_is_read_up_to_what_a_power_cut_tore(tmp_path: Path) -> None:
     journal.end("lamp")
     journal.end("lamp")
     assert (journal.read("lamp"), journal.modules(), pending(str(tmp_path))) == (None, [], False)
+    layout.journals.rmdir()
+    layout.journals.write_text("no directory")
+    assert pending(str(tmp_path))  # whoever mends says so

@@ -71,7 +71,11 @@ def test_addresses_are_added_remembered_and_bounded(tmp_path: Path) -> None:
         routes.add(f"10.1.0.{number}:6222")
     assert len(Routes(tmp_path, cluster).all) == MAX_ROUTES
     assert routes.all[0] == "10.0.0.9:6222"
-    routes.file.write_text("routes: [not JSON")
+    for damaged in (b"routes: [not JSON", b"\xff\xfe"):
+        routes.file.write_bytes(damaged)
+        assert Routes(tmp_path, cluster).all == ["10.0.0.9:6222"]
+    routes.file.unlink()
+    routes.file.mkdir()
     assert Routes(tmp_path, cluster).all == ["10.0.0.9:6222"]
 
 

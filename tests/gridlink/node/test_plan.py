@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gridlink.errors import ConfigInvalid, ManifestInvalid
 from gridlink.manifest import Manifest, parse
-from gridlink.node.choices import read_choices, write_choices
+from gridlink.node.choices import put_choices_aside, read_choices, write_choices
 from gridlink.node.plan import NODEMANAGER_ENTRY, Choice, Policy, plan, read_plan, startable
 
 
@@ -134,6 +134,11 @@ def test_choices_are_read_as_they_were_written_and_what_is_none_is_refused(tmp_p
     (tmp_path / "modes.json").write_text('{"a": {"mode": "elsewhere"}}')
     with pytest.raises(ConfigInvalid, match=r"modes.json: Invalid enum value 'elsewhere'"):
         read_choices(tmp_path)
+    (tmp_path / "damaged").write_text("in the way")
+    assert put_choices_aside(tmp_path).startswith("left where it is: ")
+    (tmp_path / "damaged").unlink()
+    assert put_choices_aside(tmp_path) == f"put aside as {tmp_path}/damaged/modes.json"
+    assert read_choices(tmp_path) == {}
 
 
 HOSTS: list[tuple[Path, Any]] = [

@@ -173,3 +173,16 @@ async def test_a_module_without_a_state_writes_nothing(tmp_path: Path) -> None:
         await site.host(Stateless, name="stateless")
         await asyncio.sleep(0.1)
     assert not (tmp_path / "states").exists()
+
+
+async def test_a_damaged_one_that_can_not_be_put_aside_keeps_no_module_from_starting(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A disk that has turned read-only, say."""
+    states = tmp_path / "states"
+    (states / "counter.refused" / "in the way").mkdir(parents=True)
+    (states / "counter").write_bytes(b"nothing")
+    async with kept(tmp_path) as site:
+        await site.host(Counter, name="counter")
+        assert await site.request("counter", "count") == 1
+    assert "it begins afresh, the checkpoint is left where it is: " in caplog.text
