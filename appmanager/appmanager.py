@@ -137,9 +137,9 @@ class AppManager(Children):
         if not (order.force and self._is_ours(order)):
             return await (await self.operating()).move(order)
         self.check_managed(order.name)
-        if order.name in self.moving:
+        if order.name in self.touched:
             raise Refused(f"{order.name} is on its way already: wait until it is RUNNING, then move it again")
-        self.moving.add(order.name)
+        self.touched.begin(order.name, "a move")
         who = f"watchdog of {message().source}"
         try:
             managed = await self.moved(order)
@@ -147,7 +147,7 @@ class AppManager(Children):
             self.moved_unasked(order.name, order.reason, who, str(error))
             raise
         finally:
-            self.moving.discard(order.name)
+            self.touched.end(order.name, "a move")
         self.moved_unasked(order.name, order.reason, who)
         return managed
 

@@ -16,6 +16,7 @@ from appmanager.link import Exited, GuardianLink
 from appmanager.moving import other_name, processes_of
 from appmanager.offences import Offence, Offences, as_moved
 from appmanager.operated import Operated
+from appmanager.touching import Touching
 from gridlink.errors import GridlinkError, Refused
 from gridlink.lifecycle import State
 from gridlink.node.admission import read_free, refusal
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from gridlink.proxies.site import Operator
 
 UNPLANNED_GRACE_S = 8.0
+ANSWER_S = 1.0  # of the time to start, for hearing what became of it
 
 
 class KeptOut(NamedTuple):
@@ -53,9 +55,14 @@ class Children(Operated):
         self._offences = Offences(self)
         self._users: Mapping[str, str] = {}  # of the operating system, by module
         self._mended = asyncio.Event()  # what a former AppManager was doing is finished: the record is ours
-        self.moving: set[str] = set()  # modules that something is being done to
+        self.moving: set[str] = set()  # modules that a command is for which is being carried out
+        self.touched = Touching()
         self.operators: tuple[Operator, ...] = ()  # who may have software changed; none: anyone
         self.transfer_bytes_per_s = 0.0  # of bundles from a store; 0: as fast as it goes
+
+    def under_way(self) -> frozenset[str]:
+        """Modules that something is being done to."""
+        return self.touched.modules() | self.moving
 
     @property
     def planned(self) -> Sequence[Planned]:
@@ -163,7 +170,10 @@ class Children(Operated):
     async def start_anew(self, planned: Planned, within_s: float) -> str:
         """Starts a bundle of which nothing runs; why it doesn't run then, or nothing."""
         await self.hosting.release(f"{planned.name}@{self.hosting.node}")  # it may be announced: as stopped, or refused
-        await self.settled(self._start(planned, {}), within_s)
+        child = self._start(planned, {})
+        if isinstance(child, NodeChild):
+            child.host_within_s = max(child.host_within_s, within_s - ANSWER_S)
+        await self.settled(child, within_s)
         child = self._children[planned.name]  # another one where it can't live in a node
         return "" if child.state is State.RUNNING else f"it is {child.state}: {child.reason}"
 

@@ -44,6 +44,7 @@ class NodeChild:
         self._nodemanager = self.instance = self._needs_process = ""
         self._follows = follows  # the instance that it takes over from
         self._start_within_s = start_within_s  # while that one waits; 0: as long as the module says
+        self.host_within_s = HOST_WITHIN_S  # its import and its start
 
     async def run(self) -> None:
         """Has the bundle hosted, and again whenever its NodeManager has been away."""
@@ -76,7 +77,7 @@ class NodeChild:
             "follows": self._follows,
             "start_within_s": self._start_within_s,
         }
-        hosted = await self._order("host", order, HOST_WITHIN_S)
+        hosted = await self._order("host", order, self.host_within_s + self._start_within_s)
         self.state, self.reason = State(hosted["state"]), hosted["reason"]
         self._needs_process = hosted["needs_process"]
         if self.state is State.RUNNING:

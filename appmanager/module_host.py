@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Container
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
+from appmanager.announced import Announced, announced, is_new
 from appmanager.in_node import NodeChild
 from appmanager.in_process import ProcessChild
 from appmanager.packed.candidate import Candidate, read_candidate
@@ -31,6 +32,7 @@ from appmanager.provisioning.plan import Plan
 from appmanager.receiving import Received, Receiver
 from appmanager.running import STOPPED
 from appmanager.site_look import look
+from appmanager.start_time import ALONE_S, start_within_s
 from appmanager.store.disk import Disk
 from appmanager.window import AGAIN_S, ENDED, LOOK_S, ChildEnded, Window
 from gridlink.errors import GridlinkError, NoSuchInstance, Refused, RequestTimeout, StartFailed
@@ -42,13 +44,12 @@ if TYPE_CHECKING:
     from appmanager.appmanager import AppManager
     from appmanager.children import Child, KeptOut
 
+BY = "a command"  # touches what runs
 START_S = 16.0  # less than a held module waits for its follower
 END_S = 15.0
 SILENT_S = 20.0  # for all answers of a module that is to be held
 HEALTH_S = 2.0
 LATE_S = 0.3  # later than the process: for one that can't say that it has been too long
-WAITS_S = 1.5
-"""So long the version that runs waits for the next one to restore its state and start, unless that declares more."""
 GONE_WITHIN_S = 5.0
 
 
@@ -70,6 +71,7 @@ class ModuleHost:
     async def preflight(self, plan: Plan, staged: Path) -> None:
         """See Host."""
         name, kind = plan.module, plan.kind
+        self._forget_former(name)
         if kind is Kind.CONFIGURE:
             planned = self._manager.find(name)
             if planned is None or planned.manifest is None:
@@ -84,7 +86,9 @@ class ModuleHost:
             raise Refused(f"the bundle is {manifest.name}, not {name}: say `gridlink {kind} {manifest.name}`")
         self._manager.plan_chosen(staged, name, plan.order.choice)
         tried = await in_own_thread(partial(preflight, staged, memory_mib=manifest.resources.memory_mib))
-        self._start_within_s[name], documents = tried.start_within_s or WAITS_S, tried.documents
+        child, documents = self._manager.child(name), tried.documents
+        waits = child is not None and child.state not in (State.STOPPED, State.FAILED)
+        self._start_within_s[name] = start_within_s(name, kind, tried.start_within_s, waits)
         header, checks = Header(1, name, manifest.version, "", "", {}), ALL
         if (staged / CONTENTS).exists():
             header = read_candidate(staged).header
@@ -97,9 +101,19 @@ class ModuleHost:
         site = await look(self._manager.registry, self._manager.planned, name, addresses, older, own_mib)
         await in_own_thread(lambda: verify(checks, candidate, ask(), site))
 
+    def _forget_former(self, name: str) -> None:
+        """A command that ended broken has left what is gone since: nothing follows that any more."""
+        for of in (self._held, self._was, self._let_in, self._start_within_s):
+            of.pop(name, None)
+
+    def ended(self, name: str) -> None:
+        """The command has ended: others may touch what runs of the module."""
+        self._manager.touched.end(name, BY)
+
     async def snapshot(self, plan: Plan) -> bytes | None:
         """See Host. Its node writes the checkpoint, and the engine finds it in its place."""
         name = plan.module
+        await self._manager.touched.begin_after(name, BY)
         child, planned = self._manager.child(name), self._manager.find(name)
         if planned is not None:
             self._was[name] = planned, child is not None
@@ -120,8 +134,15 @@ class ModuleHost:
         """It hangs, or has ended: it can't be asked for its state, and that is when somebody needs another version."""
         self._remarks[name] = f"{child.instance} did not answer, so its state is that of its last checkpoint"
         self._manager.log.warning("%s: %s", self._remarks[name], error)
+        place = child.nodemanager if isinstance(child, NodeChild) else child.instance
+        before = {one for one in announced(self._manager.registry.instances()) if one[0] == place}
         await self._manager.end(child, END_S)
         await self._manager.forget_child(name)
+        if before and child.state is not State.STOPPED:  # whoever ends it didn't say that it has
+            try:
+                await self._gone(place, before)
+            except TimeoutError as again:
+                raise StartFailed(f"{child.instance} neither answers nor ends, nothing can follow: {again}") from error
 
     async def _wait_until_not_busy(self, child: Child) -> None:
         postponed = Postponement(child.instance, time.monotonic())
@@ -142,32 +163,35 @@ class ModuleHost:
     async def stop(self, plan: Plan) -> None:
         """See Host."""
         name = plan.module
+        await self._manager.touched.begin_after(name, BY)
+        self._forget_former(name)
         child, planned = self._manager.child(name), self._manager.find(name)
         if planned is not None:
             self._was[name] = planned, child is not None
         if child is not None:
             await child.stop(END_S)
             await self._manager.forget_child(name)
-            await self._gone(child)
+            await self._gone(child.instance)
 
-    async def _gone(self, child: Child) -> None:
-        """Returns when the registry shows it no more. Raises TimeoutError."""
-        by_s = time.monotonic() + GONE_WITHIN_S
-        while any(entry.instance == child.instance for entry in self._manager.registry.instances()):
+    async def _gone(self, instance: str, before: Collection[Announced] = ()) -> None:
+        """Returns when the registry shows it no more, or none of those `before`. Raises TimeoutError."""
+        by_s, registry = time.monotonic() + GONE_WITHIN_S, self._manager.registry
+        while found := [entry for entry in registry.instances() if entry.instance == instance]:
+            if before and announced(found).isdisjoint(before):
+                return
             if time.monotonic() > by_s:
-                raise TimeoutError(
-                    f"{child.instance} is still shown {GONE_WITHIN_S:g} s after its end: `gridlink kill`"
-                )
+                raise TimeoutError(f"{instance} is still shown {GONE_WITHIN_S:g} s after its end: `gridlink kill`")
             await asyncio.sleep(0.02)
 
     async def start(self, plan: Plan, directory: Path, state: bytes | None) -> None:
         """See Host. The state lies where the node that starts the module finds it."""
+        await self._manager.touched.begin_after(plan.module, BY)
+        within_s = self._start_within_s.pop(plan.module, 0.0)
         if plan.kind is Kind.CONFIGURE:
             await self._take(plan.module)
             return
         if plan.digests.get("to") is None or plan.digests.get("to") != plan.digests.get("from"):
             self._let_in[plan.module] = self._manager.let_in(plan.module)  # other code deserves another chance
-        within_s = self._start_within_s.pop(plan.module, 0.0)
         choice = plan.order.choice
         await self._follow(self._manager.plan_chosen(directory, plan.module, choice), within_s)
         now = self._manager.find(plan.module)
@@ -191,14 +215,14 @@ class ModuleHost:
         return child is not None and child.state not in (State.RUNNING, State.STOPPED)
 
     async def _follow(self, to: Planned, start_within_s: float = 0.0) -> None:
-        """Starts a version, from what is held of another where something is, and waits so long; 0: as the module says.
+        """Starts a version, from what is held of another where something is; that waits so long; 0: as the module says.
 
         Raises StartFailed: that is held on.
         """
         former = self._held.get(to.name)
         self._manager.put(to)
         if former is None:
-            await self._anew(to)
+            await self._anew(to, start_within_s)
             return
         child, why = await self._begun(to, former, start_within_s)
         if why and isinstance(child, NodeChild) and child.needs_process and self._manager.hosting.url:
@@ -214,26 +238,26 @@ class ModuleHost:
         await self._end_former(former, child)
 
     async def _begun(self, to: Planned, former: Child, start_within_s: float) -> tuple[Child, str]:
-        before = {one.pid for one in self._manager.registry.instances()}  # one of that name may have been killed
+        before = announced(self._manager.registry.instances())
         child = self._manager.begin(to, former.instance, start_within_s)
         if not start_within_s or isinstance(child, NodeChild):  # a NodeManager's watchdog interrupts what takes longer
-            return child, await self._manager.settled(child, START_S)
+            return child, await self._manager.settled(child, START_S + start_within_s)
         await self._until_imported(child, before)
         return child, await self._manager.settled(child, start_within_s + LATE_S)
 
-    async def _until_imported(self, child: Child, before: Container[int]) -> None:
+    async def _until_imported(self, child: Child, before: Collection[Announced]) -> None:
         """Returns when its own node announces it, as it does before it starts the module; or when it has settled."""
         by_s, registry = time.monotonic() + START_S, self._manager.registry
-        mine = child.instance
-        while not any(one.instance == mine and one.pid and one.pid not in before for one in registry.instances()):
+        while not is_new(child.instance, registry.instances(), before):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
                     await child.settled.wait()
             if child.settled.is_set() or time.monotonic() > by_s:
                 return
 
-    async def _anew(self, to: Planned) -> None:
-        why = await self._manager.start_anew(to, START_S)
+    async def _anew(self, to: Planned, start_within_s: float = 0.0) -> None:
+        """Nobody waits for it: it has what it declares."""
+        why = await self._manager.start_anew(to, max(START_S, min(start_within_s, ALONE_S)))
         if why:
             raise StartFailed(f"{to.name} {_version(to)}: {why}")
 
@@ -352,12 +376,13 @@ class ModuleHost:
     async def settle(self, plan: Plan) -> None:
         """See Host."""
         self._was.pop(plan.module, None)
-        if plan.order.choice is not None:
-            self._manager.choose(plan.module, plan.order.choice)
         if self._let_in.pop(plan.module, None) is not None:
             self._manager.forgive(plan.module)
+        self.ended(plan.module)
         if plan.kind is Kind.UNINSTALL:
             self._manager.forget(plan.module)
+        if plan.order.choice is not None:
+            self._manager.choose(plan.module, plan.order.choice)  # last: the disk may refuse it
 
 
 def _hold(child: Child) -> tuple[str, dict[str, str]]:

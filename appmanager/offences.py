@@ -76,7 +76,7 @@ class Offences:
     def heard(self, offence: Offence) -> None:
         """A process is about to be started again: without the offender, where that isn't to be there."""
         self.tell([offence])
-        if not offence.moves or offence.module in self._manager.moving:
+        if not offence.moves or offence.module in self._manager.touched:
             return
         if self._is_inside(offence):
             adopted = self._adopted(offence)

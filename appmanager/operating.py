@@ -158,7 +158,7 @@ class Operating:
     async def inventory(self, order: InventoryOrder) -> Inventory:
         """What there is, and which command ended last."""
         found = await inventory(self._manager, self._record, self._protected, order)
-        under_way = {*self._manager.moving, *(order.module for order in self._commands.current())}
+        under_way = {*self._manager.under_way(), *(order.module for order in self._commands.current())}
         last = {name: f"{found.last.get(name, '')} {self._last.get(name, '')}" for name in {*found.last, *self._last}}
         return structs.replace(found, last=last, under_way=tuple(sorted(under_way)))
 
@@ -290,7 +290,7 @@ class Operating:
 
     async def _carried_out(self, order: Order) -> Outcome:
         moving = self._manager.moving
-        if order.module in moving:
+        if order.module in self._manager.under_way():
             return await self._engine.refuse(order, "something else is being done to it: ask again when that has ended")
         moving.add(order.module)
         try:
@@ -300,6 +300,7 @@ class Operating:
             return await self._engine.broken(order, said(error))
         finally:
             moving.discard(order.module)
+            self._host.ended(order.module)
 
     def _tell(self, outcome: Outcome, *, expired: bool = False) -> None:
         ended = _ended(outcome)

@@ -125,7 +125,7 @@ class Rehearsing:
 
         def check() -> None:
             self._runner.check(module, word, order.yes)
-            if module in manager.moving:
+            if module in manager.under_way():
                 raise Busy(f"{module}: another command is being carried out: wait for its end")
 
         refused = _refused(order.id, module, word, check, bool(asker.nkey))

@@ -64,7 +64,7 @@ class Runs:
         entry = Entry(id, word, module, "done", who=asker.who, signed=asker.nkey)
         try:
             check()
-            if module in self._manager.moving:
+            if module in self._manager.under_way():
                 raise Busy(f"{module}: another command is being carried out: wait for its end")
         except GridlinkError as error:
             if not asker.nkey:
@@ -72,6 +72,7 @@ class Runs:
             work = self._end(_with(entry, "refused", str(error)), word, told)
         else:
             self._manager.moving.add(module)
+            self._manager.touched.begin(module, word)
             work = self._run(entry, word, do, told)
         self._known[id] = word, module, told
         while len(self._known) > REMEMBERED:
@@ -99,6 +100,7 @@ class Runs:
             reason = said(error)
         finally:
             self._manager.moving.discard(entry.module)
+            self._manager.touched.end(entry.module, word)
         await self._end(_with(entry, "refused" if reason else "done", reason), word, told)
 
     async def _end(self, entry: Entry, word: Word, told: asyncio.Future[Ended]) -> None:

@@ -1,7 +1,8 @@
 """The health window of a new version: its own `healthy()`, and the watchdog's word.
 
-A node of several modules has a watchdog: what that found is counted of the module. A process of a module's own has
-none, and needs none here: where a module keeps its loop, its node answers nothing.
+A node of several modules has a watchdog: what that found is counted of the module, and its silence is nobody's in
+particular: another of its modules may be imported, or start. A process of a module's own has no watchdog, and needs
+none here: where a module keeps its loop, its node answers nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import math
 from typing import TYPE_CHECKING, Any
 
+from appmanager.in_process import ProcessChild
 from gridlink.errors import StartFailed
 from gridlink.lifecycle import State
 
@@ -21,7 +23,7 @@ ENDED = (State.BACKOFF, State.FAILED, State.STOPPED)
 LOOK_S = 0.05
 AGAIN_S = 0.25
 SILENT_S = 1.0
-"""A node that answers nothing for so long has a module that keeps its loop."""
+"""A process of a module's own that answers nothing for so long has a module that keeps its loop."""
 
 
 class ChildEnded(StartFailed):
@@ -83,7 +85,8 @@ class Window:
 
     async def _look(self) -> int:
         """How often it has held the loop for so long that the watchdog interrupts."""
-        found = (await self.answered("counters", None, SILENT_S)).get(self._child.instance)
+        within_s = SILENT_S if isinstance(self._child, ProcessChild) else math.inf
+        found = (await self.answered("counters", None, within_s)).get(self._child.instance)
         if found is None:
             raise StartFailed(f"{self._child.instance} isn't there any more")
         return int(found["stuck"])

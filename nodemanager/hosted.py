@@ -36,14 +36,14 @@ class HostedModule:
         self.settled = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self._manager, self._loader, self._data_dir = manager, loader, data_dir
-        self._bundle: Bundle = read_bundle(directory)
-        self.name = self._bundle.manifest.name
-        self.trust = self._bundle.manifest.trust
+        self.bundle: Bundle = read_bundle(directory)
+        self.name = self.bundle.manifest.name
+        self.trust = self.bundle.manifest.trust
         self._note, self._follows = note, follows
         self.start_within_s = start_within_s  # while the instance that it follows waits; 0: as it says itself
         self.instance = f"{self.name}@{manager.hosting.node}"
         self.managed_by = tuple(dict.fromkeys((*managed_by, manager.instance)))
-        self._history = self._bundle.manifest.restart.history()
+        self._history = self.bundle.manifest.restart.history()
 
     async def run(self) -> None:
         """Hosts the module; returns when it runs, or is given up."""
@@ -65,7 +65,7 @@ class HostedModule:
 
     async def _attempt(self) -> None:
         self.state, self.reason = State.STARTING, ""
-        self._manager.hosting.tell_guardian("hosts", f"{self.name} {self._bundle.directory}")
+        self._manager.hosting.tell_guardian("hosts", f"{self.name} {self.bundle.directory}")
         try:
             await self._manager.hosting.host(self._spec())
         except BaseException as error:
@@ -88,9 +88,9 @@ class HostedModule:
 
     def _spec(self) -> HostSpec:
         return HostSpec(
-            manifest=self._bundle.manifest,
-            load=lambda: self._loader.load(self._bundle),
-            directory=self._bundle.directory,
+            manifest=self.bundle.manifest,
+            load=lambda: self._loader.load(self.bundle),
+            directory=self.bundle.directory,
             data_dir=self._data_dir,
             mode="node",
             managed_by=self.managed_by,
@@ -107,7 +107,7 @@ class HostedModule:
             node=hosting.node,
             machine=hosting.machine,
             pid=0,
-            version=self._bundle.manifest.version,
+            version=self.bundle.manifest.version,
             mode="node",
             state=state,
             reason=reason,

@@ -166,6 +166,7 @@ class NodeManager(Module[Config]):
         if order.follows == hosted.instance:
             await self._replace(hosted)
         else:
+            await self._make_room(hosted)
             hosted = self._start(hosted)
             await hosted.settled.wait()
         return Hosted(hosted.name, hosted.state, hosted.reason, hosted.needs_process)
@@ -181,6 +182,20 @@ class NodeManager(Module[Config]):
         if hosted.trust != self._trust:
             raise Refused(f"{hosted.name} is {hosted.trust}, and {self.instance} hosts what is {self._trust}")
         return hosted
+
+    async def _make_room(self, hosted: HostedModule) -> None:
+        """Ends what is hosted of another bundle in that directory: it has been replaced. Raises Refused: not there."""
+        there = self._hosted.get(hosted.name)
+        if there is None or there.bundle == hosted.bundle:
+            return
+        if there.bundle.directory != hosted.bundle.directory:
+            raise Refused(
+                f"{self.instance} hosts {hosted.name} of {there.bundle.directory}, and {hosted.bundle.directory} was "
+                f"asked for: names are unique on a node: rename one, or move it to another"
+            )
+        was, now = there.bundle.manifest.version, hosted.bundle.manifest.version
+        self.log.warning("%s %s is ended: %s is in its place", hosted.name, was, now)
+        await self._ended(hosted.name, there)
 
     def _start(self, hosted: HostedModule) -> HostedModule:
         if hosted.name not in self._hosted:
@@ -221,18 +236,20 @@ class NodeManager(Module[Config]):
     async def release(self, name: str) -> None:
         """Stops a module within the request's time, and forgets it."""
         self._check("release", encode(name))
-        left_s = message().time_left_s()
-        within_s = math.inf if left_s is None else left_s * ANSWER_IN_TIME
-        hosted = self._hosted.pop(name, None)
+        hosted = self._hosted.get(name)
         if hosted is None and name in self._held:
             self._held.discard(name)
-            await self.hosting.release(f"{name}@{self.hosting.node}", within_s)
+            await self.hosting.release(f"{name}@{self.hosting.node}", _within_s())
             return
         if hosted is None:
             raise NoSuchInstance(
                 f"{self.instance} doesn't host {name}: it hosts {', '.join(self._hosted) or 'nothing'}"
             )
-        await hosted.stop(within_s)
+        await self._ended(name, hosted)
+
+    async def _ended(self, name: str, hosted: HostedModule) -> None:
+        del self._hosted[name]
+        await hosted.stop(_within_s())
 
     @request("list")
     async def list(self) -> list[Hosted]:
@@ -251,3 +268,9 @@ class NodeManager(Module[Config]):
     def _start_own(self, planned: Planned) -> HostedModule:
         data_dir = self.data_dir / planned.name
         return self._start(self._made(HostOrder(str(planned.directory), str(data_dir), [self.instance])))
+
+
+def _within_s() -> float:
+    """What may be taken of the request's time."""
+    left_s = message().time_left_s()
+    return math.inf if left_s is None else left_s * ANSWER_IN_TIME

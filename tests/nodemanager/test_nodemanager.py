@@ -68,6 +68,25 @@ async def test_asked_twice_it_hosts_once_and_answers_twice(site: Site, tmp_path:
     assert len(await site.request("nodemanager@test", "list")) == 1
 
 
+async def test_what_was_replaced_in_its_directory_is_ended_and_the_new_one_hosted(site: Site, tmp_path: Path) -> None:
+    """An answer for the version before would make an update `done` whose code isn't there."""
+    directory = bundle(tmp_path, "nm_new", good("nm_new"))
+    await host(site, directory)
+    code, manifest = directory / "nm_new" / "__init__.py", directory / "module.json"
+    code.write_text(code.read_text().replace('"pong"', '"other"'))
+    manifest.write_text(manifest.read_text().replace("1.0.0", "1.1.0"))
+    assert (await host(site, directory))["state"] == "RUNNING"
+    assert (await site.request("nm_new", "ping"), entry(site, "nm_new").version) == ("other", "1.1.0")
+
+
+async def test_a_bundle_whose_name_is_taken_is_refused(site: Site, tmp_path: Path) -> None:
+    """The one that is hosted lies elsewhere, and isn't this one."""
+    await host(site, bundle(tmp_path, "nm_name", good("nm_name")))
+    with pytest.raises(Refused, match=r"hosts nm_name of .* was asked for"):
+        await host(site, bundle(tmp_path / "2", "nm_name", good("nm_name")))
+    assert await site.request("nm_name", "ping") == "pong"
+
+
 async def test_a_module_that_fails_to_start_is_failed_with_its_reason(site: Site, tmp_path: Path) -> None:
     """At once where its manifest forgives nothing; the registry shows it, the node runs on."""
     hosted = await host(site, bundle(tmp_path, "nm_fails", FAILS, **NEVER))
