@@ -15,9 +15,9 @@ from tests.acceptance.running import Running, bundle, good, running
 from tests.acceptance.test_provisioning import MODES, answer, counted, done, gridlink, leftovers, packed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
-HOLDS = {
-    "start": "    async def start(self):\n        while True: pass",
-    "restore": "    async def restore(self, state: int):\n        while True: pass",
+HOLDS = {  # in one call into C: nothing interrupts it
+    "start": "    async def start(self): sum(range(2**62))",
+    "restore": "    async def restore(self, state: int): sum(range(2**62))",
 }
 HANGS = """
     @every(seconds=0.2)
