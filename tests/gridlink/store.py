@@ -10,9 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from gridlink.bus.durable.jetstream import JetStream
 from gridlink.bus.durable.settings import JetStreamSettings
 from gridlink.bus.leaf import leaf_configuration, with_leaf_listener
+from gridlink.bus.nats import NatsBus
 from gridlink.bus.server import Server, configuration
+from gridlink.errors import StoreUnavailable
 from gridlink.node.leaf import free_port
 from tests.gridlink.conftest import require_nats_server
 
@@ -34,6 +37,15 @@ class Store:
         os.kill(self.leaf.pid, signal.SIGKILL)
         os.waitpid(self.leaf.pid, 0)
         self.leaf.pid = 0
+
+
+async def answers(bus: NatsBus) -> bool:
+    """Whether the store does: its server is a leaf, which connects by itself and after it is started."""
+    try:
+        await JetStream(bus.raw()).call("STREAM.NAMES")
+    except StoreUnavailable:
+        return False
+    return True
 
 
 @contextmanager

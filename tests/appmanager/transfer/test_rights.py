@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,10 @@ from gridlink.config import Credentials
 from gridlink.errors import GridlinkError, RequestTimeout
 from gridlink.node.leaf import free_port
 from gridlink.proxies.policy import permissions
+from gridlink.testing import eventually
 from tests.appmanager.transfer.conftest import SITE, content
 from tests.gridlink.conftest import require_nats_server
-from tests.gridlink.store import new_store
+from tests.gridlink.store import answers, new_store
 
 DISK = RealDisk()
 
@@ -52,6 +54,7 @@ async def test_a_machine_of_a_policy_fetches_and_can_neither_put_nor_remove(tmp_
     with new_store(tmp_path / "store", authorization=authorization) as store:
         operator = await connected(store.url, "desk", Credentials(user="operator", password="pw"))
         machine = await connected(store.url, "n1", Credentials(user="n1", password="pw", inbox_prefix="_INBOX.n1"))
+        await eventually(partial(answers, operator))
         desk, board = JetStream(operator.raw()), JetStream(machine.raw())
         reference = await put(desk, SITE, glb)
         await fetch(board, SITE, reference, DISK, tmp_path / "lamp.glb")

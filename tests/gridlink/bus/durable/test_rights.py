@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from gridlink.manifest import Manifest
 from gridlink.node.durable import durable_topics
 from gridlink.proxies.policy import Rule, permissions
 from gridlink.testing import eventually
-from tests.gridlink.store import new_store
+from tests.gridlink.store import answers, new_store
 
 POLICY = (Rule("source", "topic numbers"), Rule("sink", hears=("topic numbers",)))
 FORBIDDEN = "gl.test.role.oltc.setTapPosition"
@@ -61,6 +62,7 @@ async def buses(tmp_path: Path) -> AsyncIterator[Buses]:
             stack.push_async_callback(bus.aclose)
             await bus.connect(store.url, Credentials(user=user, password="pw", inbox_prefix=f"_INBOX.{user}"))
             setattr(made, field, bus)
+        await eventually(partial(answers, made.operator))
         yield made
 
 
@@ -137,6 +139,7 @@ async def test_who_may_only_acknowledge_could_delete_a_stream(tmp_path: Path) ->
         for bus in (bounded, operator):
             stack.push_async_callback(bus.aclose)
             await bus.connect(store.url, Credentials(user=bus.node, password="pw", inbox_prefix=f"_INBOX.{bus.node}"))
+        await eventually(partial(answers, operator))
         api = JetStream(operator.raw())
         await api.call("STREAM.CREATE.topic-numbers", STREAM)
         await api.call("STREAM.CREATE.others", {"name": "others", "subjects": ["others"], "storage": "memory"})
