@@ -74,6 +74,14 @@ def write_atomically(path: Path, body: bytes) -> None:
         os.close(directory)
 
 
+def remove_temporaries(path: Path) -> None:
+    """Removes what a process that was killed in `write_atomically` has left of a file that nobody is writing now."""
+    left = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{12}}")
+    for file in path.parent.glob(".*"):
+        if left.fullmatch(file.name):
+            file.unlink(missing_ok=True)
+
+
 def typed(document: Any, type_: Any, where: str) -> Any:
     """`document` as a `type_`; unknown fields of a dataclass or Struct are refused.
 

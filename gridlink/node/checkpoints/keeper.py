@@ -43,6 +43,10 @@ class Keeper:
         """Hands the module's checkpoint to an instance that is about to start; a damaged one is put aside."""
         module = instance.module
         try:
+            self._states.tidy(module)
+        except OSError as error:
+            log.warning("%s: what a killed process left of its checkpoint can't be removed: %s", instance.name, error)
+        try:
             found = self._states.read(module)
         except StateInvalid as error:
             self._refuse(module, str(error))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from threading import Lock
 
-from gridlink.config import write_atomically
+from gridlink.config import remove_temporaries, write_atomically
 from gridlink.errors import StateInvalid
 from gridlink.node.checkpoints.form import Checkpoint, unpack
 
@@ -28,6 +28,13 @@ class States:
             return None
         except OSError as error:
             raise StateInvalid(f"{path}: can't be read: {error}") from error
+
+    def tidy(self, module: str) -> None:
+        """Removes what a killed process has left of writing one: up to a MiB each time. Nobody may be writing it now.
+
+        Raises OSError.
+        """
+        remove_temporaries(self._path(module))
 
     def write(self, module: str, content: bytes) -> None:
         """Replaces the module's checkpoint by a packed one. Raises OSError: the disk is full, and the old one stays."""

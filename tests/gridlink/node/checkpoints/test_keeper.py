@@ -71,6 +71,18 @@ async def kept(directory: Path, every_s: float = 3600.0, **options: Any) -> Asyn
             taking.cancel()
 
 
+async def test_what_a_killed_process_left_of_writing_one_is_removed(tmp_path: Path) -> None:
+    """Up to a MiB a kill, for ever, on a flash of a few hundred; what others have there stays."""
+    states = tmp_path / "states"
+    states.mkdir()
+    names = (".counter.bee368353571", ".counter_2.bee368353571", ".counter.old", "counter_2", "counter.refused")
+    for name in names:
+        (states / name).write_bytes(b"half")
+    async with kept(tmp_path) as site:
+        await site.host(Counter, name="counter")
+        assert {path.name for path in states.iterdir()} == set(names[1:])
+
+
 async def test_what_was_counted_survives_a_crash(tmp_path: Path) -> None:
     """The process just goes, without a stop: the last checkpoint is what is left."""
     async with kept(tmp_path, every_s=0.05) as site:
