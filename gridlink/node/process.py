@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from gridlink.bus.local import LocalBus
 from gridlink.bus.protocol import Bus
 from gridlink.codec import dumps
-from gridlink.config import credentials, write_atomically
+from gridlink.config import credentials, remove_temporaries, write_atomically
 from gridlink.errors import GridlinkError, ModuleInvalid, NameTaken, ServerUnreachable, StartFailed, TrustInvalid
 from gridlink.module.module import HostSpec
 from gridlink.module.warrants import Warrants
@@ -214,6 +214,7 @@ def _told(host: HostSetting, given: Given) -> HostSetting:
 
 def _write(path: str, file: NodeFile) -> None:
     try:
+        remove_temporaries(Path(path))  # a killed node's
         write_atomically(Path(path), dumps(file, indent=True) + b"\n")
     except OSError as error:  # a full disk must not keep the modules from running
         sys.stderr.write(f"gridlink-node: {path} can't be written, commands won't find the node: {error}\n")

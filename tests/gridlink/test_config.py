@@ -11,7 +11,7 @@ import pytest
 from msgspec import Struct
 from msgspec import field as field_of_struct
 
-from gridlink.config import credentials, machine_name, read_json, typed, write_atomically
+from gridlink.config import credentials, machine_name, read_json, remove_temporaries, typed, write_atomically
 from gridlink.errors import ConfigInvalid
 
 
@@ -105,6 +105,22 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     write_atomically(file, b"new")
     assert file.read_bytes() == b"new"
     assert [path.name for path in tmp_path.iterdir()] == ["node.json"]
+
+
+def test_what_a_killed_process_left_of_a_file_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    """It has a name that only a writer of that file gives."""
+    names = (
+        ".node.json.0123456789ab",
+        ".node.json.swp",
+        ".node.json.0123456789abc",
+        ".other.json.0123456789ab",
+        "node.json",
+    )
+    for name in names:
+        (tmp_path / name).write_bytes(b"half")
+    remove_temporaries(tmp_path / "node.json")
+    assert {path.name for path in tmp_path.iterdir()} == set(names[1:])
+    remove_temporaries(tmp_path / "nowhere" / "node.json")
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(

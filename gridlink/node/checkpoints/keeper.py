@@ -42,10 +42,8 @@ class Keeper:
     def give(self, instance: Instance) -> None:
         """Hands the module's checkpoint to an instance that is about to start; a damaged one is put aside."""
         module = instance.module
-        try:
-            self._states.tidy(module)
-        except OSError as error:
-            log.warning("%s: what a killed process left of its checkpoint can't be removed: %s", instance.name, error)
+        if instance.has_snapshot:
+            self._tidy(module)
         try:
             found = self._states.read(module)
         except StateInvalid as error:
@@ -54,6 +52,12 @@ class Keeper:
         if found is not None:
             instance.state_to_restore = found.state
             self._digests[module] = found.digest
+
+    def _tidy(self, module: str) -> None:
+        try:
+            self._states.tidy(module)
+        except OSError as error:
+            log.warning("%s: what a killed process left of its checkpoint can't be removed: %s", module, error)
 
     def failed(self, instance: Instance, error: BaseException) -> None:
         """The instance did not start from the checkpoint: refused, or failed twice, the next begins without."""

@@ -10,7 +10,7 @@ import msgspec
 
 from data_generator.grid import Position
 from data_generator.violations import DayAccount
-from gridlink.config import write_atomically
+from gridlink.config import remove_temporaries, write_atomically
 
 FORMAT = 1
 
@@ -52,4 +52,5 @@ def read_kept(path: Path) -> str | None:
 
 def write_kept(path: Path, text: str) -> None:
     """Replaces the file's text atomically and durably. Blocks; raises OSError."""
+    remove_temporaries(path)  # of a process that was killed in here
     write_atomically(path, text.encode())

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from gridlink.config import write_atomically
+from gridlink.config import remove_temporaries, write_atomically
 from oltc_controller.mechanism import Mechanism
 
 FORMAT = 1
@@ -55,4 +55,5 @@ def read_kept(path: Path) -> str | None:
 
 def write_kept(path: Path, text: str) -> None:
     """Replaces the file's text atomically and durably. Blocks; raises OSError."""
+    remove_temporaries(path)  # of a process that was killed in here
     write_atomically(path, text.encode())

@@ -40,10 +40,11 @@ def have_cgroups() -> bool:
     return set(cgroups.CONTROLLERS) <= cgroups.find([os.getpid()]).parents.keys()
 
 
-def leftovers() -> list[str]:
-    """Cgroups of guardians."""
+def leftovers(guardian: int) -> list[str]:
+    """The cgroups of a guardian, by its id."""
     parents = set(cgroups.find([os.getpid()]).parents.values())
-    return [name for parent in parents for name in os.listdir(parent) if name.startswith(cgroups.PREFIX)]
+    mine = f"{cgroups.PREFIX}{guardian}."
+    return [name for parent in parents for name in os.listdir(parent) if name.startswith(mine)]
 
 
 @pytest.fixture
@@ -83,9 +84,9 @@ async def test_a_limited_processor_time_holds_a_module_back_and_no_cgroup_is_lef
     used_s = await node.sender.request("forked", "burn", timeout_s=20)
     assert used_s < 0.5
     assert await node.sender.request("free", "burn", timeout_s=20) > used_s
-    assert leftovers()
+    assert leftovers(node.process.pid)
     assert node.stop() == 0
-    assert leftovers() == []
+    assert leftovers(node.process.pid) == []
 
 
 def in_child(confined: Callable[[int, int], int]) -> int:

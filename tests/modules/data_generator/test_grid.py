@@ -103,7 +103,9 @@ def test_a_kept_position_continues_exactly(tmp_path: Path) -> None:
     grid.advance(DAY_S + 12_345.6)
     path = tmp_path / "position.json"
     assert read_kept(path) is None
+    (path.parent / f".{path.name}.0123456789ab").write_bytes(b"of a process that was killed")
     write_kept(path, encode(grid.position, "replay"))
+    assert list(path.parent.iterdir()) == [path]
     write_kept(path, encode(grid.position, "replay"))
     kept = decode(read_kept(path) or "", "replay")
     assert kept == grid.position

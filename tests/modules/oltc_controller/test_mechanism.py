@@ -139,7 +139,9 @@ def test_counter_and_lock_out_survive_and_a_step_under_way_does_not(tmp_path: Pa
     state = lock_out(Mechanism(2, 4, 41, (5.0, 10.0)), "work")
     path = tmp_path / "mechanism.json"
     assert read_kept(path) is None
+    (path.parent / f".{path.name}.0123456789ab").write_bytes(b"of a process that was killed")
     write_kept(path, encode(state))
+    assert list(path.parent.iterdir()) == [path]
     assert decode(read_kept(path) or "") == Mechanism(2, 2, 41, (5.0, 10.0), "work")
     assert decode(encode(command(at_rest(0), LIMITS, 3))).target == 0
 
